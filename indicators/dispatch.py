@@ -1,0 +1,113 @@
+"""The compiled half: `step` runs a configured list of kernels over one row.
+
+Importing this module imports numba and compiles (or loads from the cache) `step` and `run`; other
+jitted code imports `step` from here and calls it like any jitted function.
+
+A list of stats is a table, data and not code:
+
+    ops   int64[n, 1 + K]   address of a compiled kernel, then its column indices, padded
+    pars  float64[n, P]     its parameters, padded
+
+Why a table of addresses: only the stats that are configured get compiled, each is cached on its
+own, a user's stat plugs in like ours, and nothing here is compiled again when the list changes.
+Measured for a step of eight stats (nine kernels) inside jitted code, x86-64, best of each of five
+runs on a shared machine: 0.23 to 0.25 µs by this table, 0.24 to 0.37 µs by one function generated
+for that very list (and 3 s to compile it at every change of settings), 0.25 to 0.33 µs by a table
+whose rows are sliced instead of borrowed (`_call`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
+
+from .jit import Floats, Ints, compile_with
+
+__all__ = ["KERNEL_SIGNATURE", "run", "step"]
+
+_FLOATS = types.float64[:, ::1]
+_INTS = types.int64[:, ::1]
+_COLS = types.int64[::1]
+_PAR = types.float64[::1]
+
+KERNEL_SIGNATURE = types.void(_FLOATS, _INTS, types.int64, types.int64, _COLS, _PAR)
+
+
+def _borrow(context: Any, builder: Any, kind: Any, pointer: Any, length: Any) -> Any:
+    """Build a one-dimensional array over memory that somebody else keeps."""
+    array = make_array(kind)(context, builder)
+    size = context.get_constant(types.intp, 8)
+    populate_array(array, pointer, [length], [size], size, None)
+    return array._getvalue()
+
+
+@intrinsic
+def _call(
+    _typing: Any, ops: Any, pars: Any, k: Any, F: Any, I: Any, i: Any, age: Any
+) -> tuple[Any, Any]:
+    """Call the kernel in row k of the table.
+
+    The rows are handed over as borrowed arrays: slicing them (`ops[k, 1:]`) counts references with
+    atomic instructions.
+    """
+    signature = types.void(_INTS, _FLOATS, types.int64, _FLOATS, _INTS, types.int64, types.int64)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        ops = make_array(kinds[0])(context, builder, args[0])
+        pars = make_array(kinds[1])(context, builder, args[1])
+        zero = context.get_constant(types.intp, 0)
+        one = context.get_constant(types.intp, 1)
+        head = cgutils.get_item_pointer(
+            context, builder, kinds[0], ops, [args[2], zero], wraparound=False
+        )
+        par = cgutils.get_item_pointer(
+            context, builder, kinds[1], pars, [args[2], zero], wraparound=False
+        )
+        width = builder.extract_value(ops.shape, 1)
+        cols = _borrow(context, builder, _COLS, builder.gep(head, [one]), builder.sub(width, one))
+        parameters = _borrow(context, builder, _PAR, par, builder.extract_value(pars.shape, 1))
+        values = [*args[3:], cols, parameters]
+        form = ir.FunctionType(
+            ir.VoidType(), [context.get_value_type(kind) for kind in KERNEL_SIGNATURE.args]
+        )
+        function = builder.inttoptr(builder.load(head), form.as_pointer())
+        builder.call(function, values)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _step(ops: Ints, pars: Floats, F: Floats, I: Ints, i: int, age: int) -> None:
+    """Step every stat of the table for row i of one market, in the table's order.
+
+    F and I are float64 and int64 views of the same memory, [columns, rows]; `age` is the number of
+    minutes between row i and the market's origin. See `jit` for what a kernel may touch.
+    """
+    for k in range(ops.shape[0]):
+        _call(ops, pars, k, F, I, i, age)
+
+
+step = compile_with(
+    njit,
+    types.void(_INTS, _FLOATS, _FLOATS, _INTS, types.int64, types.int64),
+    _step,
+)
+
+
+def _run(ops: Ints, pars: Floats, F: Floats, I: Ints, first: int, last: int) -> None:
+    """Step rows first … last−1 of plain columns whose row 0 is the origin."""
+    for i in range(first, last):
+        step(ops, pars, F, I, i, i)
+
+
+run = compile_with(
+    njit,
+    types.void(_INTS, _FLOATS, _FLOATS, _INTS, types.int64, types.int64),
+    _run,
+)

@@ -1,0 +1,168 @@
+"""The markets of one store: their rows, their ledgers, and the stats to step.
+
+What the two halves of the engine share: `engine` writes what streams tell, `history` what REST
+answers. Nothing here decides; it finds rows and says what they mean.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from indicators import Plan
+from ringbuf.layout import WORD
+from ringbuf.writer import Writer
+
+from .kernels import CANDLE_COLUMNS, CLOSED
+from .ledger import Ledger
+
+__all__ = ["COUNTERS", "GRACE_MS", "INTERVAL_MS", "STATUSES", "Book", "Note"]
+
+INTERVAL_MS: Final = 60_000
+GRACE_MS: Final = 2_500.0
+"""After a minute's end, how long its last frame may still be on its way: the exchange sends at most
+one or two a second for a market."""
+
+STATUSES: Final = ("syncing", "live", "quiet", "stale")
+_SYNCING, _LIVE, _QUIET, _STALE = range(4)
+
+COUNTERS: Final = (
+    "frames",
+    "placed",
+    "older",
+    "late",
+    "rejected",
+    "unknown_coin",
+    "malformed",
+    "opened",
+    "closed",
+    "corrected",
+    "repaired",
+    "carried",
+    "omitted",
+    "lost_histories",
+    "rest_requests",
+    "rest_weight",
+    "rest_errors",
+    "connects",
+    "disconnects",
+    "names_restored",
+)
+
+_COLUMN = {name: position for position, name in enumerate(CANDLE_COLUMNS)}
+_NEWEST = WORD["newest"]
+_START = WORD["start"]
+_ORIGIN = WORD["origin"]
+_STATUS = WORD["status"]
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something a person should know; notes of one `key` are repetitions of each other."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A copy of consecutive rows: float64[n, 5] open..volume, int64[n] each; `known`: bool[n]."""
+
+    prices: npt.NDArray[np.float64]
+    trades: npt.NDArray[np.int64]
+    flags: npt.NDArray[np.int64]
+    known: npt.NDArray[np.bool_]
+
+    @property
+    def closed(self) -> npt.NDArray[np.bool_]:
+        """bool[n]: the row is there, and readers have seen it closed."""
+        closed: npt.NDArray[np.bool_] = self.known & (self.flags & CLOSED != 0)
+        return closed
+
+
+class Book:
+    """State of all markets; held by one engine, in one thread.
+
+    coins: the exchange's name of each series of the store, in the store's order.
+    depth: bars of a first history: what readers see, and the rows in which seeds settle.
+    """
+
+    def __init__(self, writer: Writer, plan: Plan, coins: Sequence[str]) -> None:
+        self.writer = writer
+        self.controls = writer.controls
+        self.capacity = writer.geometry.capacity
+        self.coins = tuple(coins)
+        self.index = {coin: market for market, coin in enumerate(coins)}
+        self.ledgers = [Ledger() for _ in coins]
+        self.depth = writer.spec.history + plan.runup
+        self._lookback = plan.lookback
+        self.counters: Counter[str] = Counter()
+        self.notes: list[Note] = []
+        # Kept, because it owns the compiled kernels whose addresses are in `ops`.
+        self._table = plan.bind(writer.column)
+        self.arrays = (
+            writer.floats,
+            writer.integers,
+            writer.controls,
+            self._table.ops,
+            self._table.pars,
+        )
+        self.controls[:, _STATUS] = _SYNCING
+
+    def note(self, key: str, text: str) -> None:
+        """Leave a note for the log."""
+        self.notes.append(Note(key, text))
+
+    def newest(self, market: int) -> int:
+        """The newest bar of `market`, -1 if it has no row."""
+        return int(self.controls[market, _NEWEST])
+
+    @property
+    def oldest(self) -> int:
+        """The oldest bar that can be stepped: all that its stats look back on is still there."""
+        return self.writer.grid + 2 - self.capacity + self._lookback
+
+    def whole(self, market: int) -> bool:
+        """Does the readable run reach back to the origin, without a hole that is being repaired?"""
+        ledger = self.ledgers[market]
+        return ledger.filled and int(self.controls[market, _START]) <= ledger.certain + 1
+
+    def rows(self, market: int, first: int, last: int) -> Rows:
+        """Copy of the rows first..last (fewer than the ring holds), known ones marked."""
+        count = last - first + 1
+        end = last % self.capacity + self.capacity + 1
+        window = slice(end - count, end)
+        floats, integers = self.writer.floats[market], self.writer.integers[market]
+        bars = np.arange(first, last + 1)
+        known = integers[_COLUMN["time"], window] == bars * INTERVAL_MS
+        if self.newest(market) >= 0:
+            known &= bars >= self.controls[market, _ORIGIN]
+        return Rows(
+            prices=floats[_COLUMN["open"] : _COLUMN["volume"] + 1, window].T.copy(),
+            trades=integers[_COLUMN["trades"], window].copy(),
+            flags=integers[_COLUMN["flags"], window].copy(),
+            known=known,
+        )
+
+    def judge(self, market: int, now_ms: float) -> bool:
+        """Set the status that readers see; True if it changed."""
+        ledger = self.ledgers[market]
+        newest = self.newest(market)
+        since = ledger.since
+        hole = newest >= 0 and (not self.whole(market) or newest + 1 < (since or 0))
+        if since is None:
+            status = _STALE if newest >= 0 else _SYNCING
+        elif not ledger.filled or hole:
+            status = _SYNCING
+        elif ledger.heard_ms // INTERVAL_MS >= now_ms // INTERVAL_MS - 1:
+            status = _LIVE
+        else:
+            status = _QUIET
+        changed = int(self.controls[market, _STATUS]) != status
+        self.controls[market, _STATUS] = status
+        return changed

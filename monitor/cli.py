@@ -1,0 +1,223 @@
+"""The command line: ``python -m monitor``, installed as ``market-monitor``.
+
+Each command imports what it needs when it runs, so that ``--help`` and ``status`` do not wait for a
+compiler. Whatever a person can mend is one line on stderr and exit code 2; a bug is a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import __version__
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+__all__ = ["main"]
+
+WRONG = 2
+LIVE, DEGRADED, NO_SERVICE = 0, 1, 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="market-monitor")
+def main() -> None:
+    """Hyperliquid's 1-minute candles and their indicators, in shared memory."""
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """One line a problem on stderr, and exit 2, for everything that a person can mend."""
+    from indicators.errors import IndicatorError
+    from monitor.errors import MonitorError
+    from monitor.exchange.errors import ExchangeError
+    from ringbuf.errors import RingbufError
+
+    try:
+        yield
+    except Exception as error:
+        cause = _innermost(error)
+        if not isinstance(cause, (MonitorError, IndicatorError, RingbufError, ExchangeError)):
+            raise
+        # Errors that stand for several problems have a line for each.
+        for line in str(cause).splitlines():
+            click.echo(f"market-monitor: {line}", err=True)
+        sys.exit(WRONG)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The one error inside of task groups' wrappers; the wrapper where there are several."""
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return _innermost(inner[0]) if len(inner) == 1 else error
+
+
+def _load(**overrides: object) -> Settings:
+    from monitor import logs
+    from monitor.settings import Settings
+
+    settings = Settings.load(**overrides)
+    logs.setup(settings.log_level, settings.log_format)
+    return settings
+
+
+def _serve(task: Callable[[], object]) -> None:
+    """Run an anyio task with the errors of `_plain_errors`."""
+    import anyio
+
+    with _plain_errors():
+        anyio.run(task)  # type: ignore[arg-type]
+
+
+@main.command()
+def run() -> None:
+    """Follow the markets until SIGINT or SIGTERM.
+
+    Settings: MONITOR_… variables, .env, monitor.toml.
+    """
+    import functools
+
+    with _plain_errors():
+        settings = _load()
+        from monitor import compiled
+
+        compiled.keep_cache()
+        from monitor import service
+
+        _serve(functools.partial(service.run, settings))
+
+
+@main.command()
+@click.option("--seconds", type=click.FloatRange(min=0), help="Stop by itself after this long.")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="Faster than the clock.")
+@click.option("--markets", help="Markets and selectors, as MONITOR_MARKETS.")
+def demo(seconds: float | None, speed: float, markets: str | None) -> None:
+    """Watch it work: an embedded exchange with invented prices, the service on it, a live table."""
+    with _plain_errors():
+        from monitor import demo
+
+        sys.exit(demo.run(seconds=seconds, speed=speed, markets=markets))
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: any free one.")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="Faster than the clock.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same prices.")
+@click.option("--markets", help="A JSON file, or how many markets to invent.")
+@click.option("--fault", "faults", multiple=True, metavar="NAME=VALUE", help="See --list-faults.")
+@click.option("--list-faults", is_flag=True, help="Say which faults there are, and stop.")
+def exchange(
+    host: str,
+    port: int,
+    speed: float,
+    seed: int,
+    markets: str | None,
+    faults: tuple[str, ...],
+    list_faults: bool,
+) -> None:
+    """Run the embedded exchange alone. Prints its URLs when it is ready; prices are invented."""
+    import functools
+
+    from monitor.exchange import FAULTS, ExchangeConfig, parse_faults
+
+    if list_faults:
+        for fault in FAULTS.values():
+            click.echo(f"{fault.name:12} {fault.unit:12} {fault.help}")
+        return
+    with _plain_errors():
+        chosen = int(markets) if markets and markets.isdigit() else markets and Path(markets)
+        config = ExchangeConfig(
+            markets=chosen or None, seed=seed, rate=speed, faults=parse_faults(faults)
+        )
+        _serve(functools.partial(_exchange, config, host, port))
+
+
+async def _exchange(config: object, host: str, port: int) -> None:
+    import signal
+
+    import anyio
+
+    from monitor.errors import Problem, SettingsError
+    from monitor.exchange import ExchangeConfig, serve
+
+    assert isinstance(config, ExchangeConfig)
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        try:
+            async with serve(config, host, port) as running:
+                click.echo(f"ws_url={running.ws_url} api_url={running.api_url}")
+                sys.stdout.flush()
+                async for _ in signals:
+                    break
+        except OSError as error:
+            problem = Problem(f"{host}:{port}", str(error), "an address that is free")
+            raise SettingsError([problem]) from None
+
+
+@main.command()
+def check() -> None:
+    """Check the settings; say what would run, and what it takes in memory and in time."""
+    import functools
+
+    with _plain_errors():
+        settings = _load()
+        from monitor import checking
+
+        _serve(functools.partial(checking.run, settings))
+
+
+@main.command()
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+def status(form: str) -> None:
+    """Is the service well? Exit code 0: live, 1: degraded, 3: no service."""
+    with _plain_errors():
+        settings = _load()
+        import ringbuf
+
+        try:
+            with ringbuf.attach(settings.segment) as store:
+                health = store.health()
+        except (ringbuf.StoreNotFound, ringbuf.StoreRefused) as error:
+            health = {"name": settings.segment, "status": "none", "error": str(error)}
+        if "status" not in health:
+            health["status"] = _condition(health)
+        click.echo(json.dumps(health) if form == "json" else _sentence(health))
+        codes = {"live": LIVE, "degraded": DEGRADED}
+        sys.exit(codes.get(health["status"], NO_SERVICE))
+
+
+HUNG_S = 10.0
+"""A heartbeat this old, with the lock still held: the service runs, but nothing moves in it."""
+
+
+def _condition(health: dict[str, object]) -> str:
+    if health["life"] != "running":
+        return str(health["life"])
+    if float(str(health["heartbeat_age_s"])) > HUNG_S:
+        return "hung"
+    markets = health["markets"]
+    assert isinstance(markets, dict)
+    troubled = [m for m in markets.values() if m["status"] in ("stale", "syncing")]
+    return "degraded" if troubled else "live"
+
+
+def _sentence(health: dict[str, object]) -> str:
+    if "error" in health:
+        return str(health["error"])
+    markets, writer = health["markets"], health["writer"]
+    assert isinstance(markets, dict)
+    assert isinstance(writer, dict)
+    by_status: dict[str, int] = {}
+    for market in markets.values():
+        by_status[market["status"]] = by_status.get(market["status"], 0) + 1
+    counted = ", ".join(f"{count} {status}" for status, count in sorted(by_status.items()))
+    return (
+        f"{health['status']}: store {health['name']}, writer {writer['pid']}, heartbeat "
+        f"{float(str(health['heartbeat_age_s'])):.1f} s ago, {len(markets)} markets ({counted})"
+    )

@@ -1,0 +1,91 @@
+"""What is certain about one market, and what has to be asked: pure bookkeeping.
+
+The rows themselves and the marks that readers see (newest, closed, start, confirmed) are in the
+ring. A `Ledger` holds what only the engine needs to know about the exchange's streams:
+
+* a *stream* is one socket's flow of frames; it tells all of a market's bars from the ``since`` it
+  has for that market, and is proven to have delivered everything up to its ``alive_ms``;
+* ``certain`` is the last bar up to which every row from the origin on is closed. Bars between it
+  and the oldest stream's ``since`` were not observed to their end: they are *missing*, whether the
+  ring has no row for them (a hole) or one that may lack trades (doubtful). REST settles them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Ask", "Ledger", "Stream"]
+
+
+@dataclass(eq=False)
+class Stream:
+    """One socket's flow of frames, shared by the markets subscribed on it.
+
+    `alive_ms` is raised by whoever reads the socket. Frames of one socket come in order, so a frame
+    or a pong that left the exchange at that time proves that nothing before it is still to come.
+    """
+
+    name: str = ""
+    alive_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request to REST: bars first..last of a market; bars up to `settled` have had their grace.
+
+    kind: ``fill`` (first history), ``repair`` (missing bars), ``confirm`` (background), or
+    ``last_close`` (of a market that has not traded for so long that its history is empty).
+    traded: the newest bar with trades that was known when this was asked.
+    """
+
+    market: int
+    kind: str
+    first: int
+    last: int
+    settled: int
+    traded: int = -1
+
+
+@dataclass
+class Ledger:
+    """The state of one market; bars are minutes since the epoch, -1 is none.
+
+    filled: the first history is there. dormant: it was empty, its last close must be asked for.
+    traded: newest bar that had a trade. heard_ms: exchange's time of the last frame.
+    asked: the request under way. attempts: answers in a row that lagged behind the socket.
+    """
+
+    streams: dict[Stream, int] = field(default_factory=dict)
+    certain: int = -1
+    filled: bool = False
+    dormant: bool = False
+    traded: int = -1
+    heard_ms: float = 0.0
+    asked: Ask | None = None
+    retry_ms: float = 0.0
+    attempts: int = 0
+
+    @property
+    def since(self) -> int | None:
+        """The first bar that some stream tells wholly; None while nobody watches."""
+        return min(self.streams.values(), default=None)
+
+    def missing(self, depth: int) -> tuple[int, int] | None:
+        """First and last bar that REST has to settle; `depth` bars for a first history."""
+        since = self.since
+        if since is None:
+            return None
+        first = self.certain + 1 if self.filled else since - depth
+        return (first, since - 1) if first < since else None
+
+    def observed(self, bar: int, until_ms: float) -> bool:
+        """Did one stream tell all of `bar`, and live until `until_ms`, its end and grace?"""
+        return any(
+            since <= bar and stream.alive_ms >= until_ms for stream, since in self.streams.items()
+        )
+
+    def restart(self) -> None:
+        """Forget the history: what is missing is more than can be asked for."""
+        self.certain = -1
+        self.filled = self.dormant = False
+        self.attempts = 0

@@ -1,0 +1,160 @@
+"""REST's answer, compared with what the ring holds: what to write, and what it proves.
+
+`settle` is the one place that says which minutes an answer makes certain (design, "Never guess"):
+listed rows are what the exchange says; minutes after the last listed row were silent, as the
+exchange was asked after their end; minutes it left out between two listed rows, or before the first
+one, are judged here. Pure: arrays in, arrays out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .kernels import CARRIED, CLOSED, CONFIRMED
+from .protocol import Candle
+
+__all__ = ["RETENTION", "Existing", "Settled", "settle"]
+
+RETENTION = 5_000
+"""Rows that the exchange keeps of a market, counted from its last one."""
+
+
+@dataclass(frozen=True)
+class Existing:
+    """What the ring holds of the bars asked for.
+
+    close_before: close of the bar before the first one, NaN where there is none.
+    known: bool[n], a row is there.
+    closed: bool[n], and readers have seen it closed.
+    prices: float64[n, 5], open .. volume; trades: int64[n].
+    traded_after: when REST was asked, a trade was known of that came after the last bar asked for.
+    latest: the newest bar there is at the exchange.
+    """
+
+    close_before: float
+    known: npt.NDArray[np.bool_]
+    closed: npt.NDArray[np.bool_]
+    prices: npt.NDArray[np.float64]
+    trades: npt.NDArray[np.int64]
+    traded_after: bool
+    latest: int
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Rows to write from bar `first` on; none where `prices` is empty.
+
+    prices: float64[n, 5], open .. volume; counts: int64[n, 2], trades and flags.
+
+    lost: rows before `first` are beyond the exchange's memory; history begins anew at `first`.
+    lagging: the exchange does not list yet what it has already told; ask again.
+    differs: how many of the first rows are what the ring holds already. changed: closed rows that
+    were different; added: rows that were not there; carried: flat rows
+    derived from silence; omitted: those of them that stand between two listed rows.
+    """
+
+    first: int
+    prices: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]
+    lost: bool = False
+    lagging: bool = False
+    differs: int = 0
+    changed: int = 0
+    added: int = 0
+    carried: int = 0
+    omitted: int = 0
+
+
+def settle(
+    listed: Sequence[Candle],
+    first: int,
+    last: int,
+    existing: Existing,
+    *,
+    interval_ms: int,
+    settled: int,
+    patient: bool = True,
+) -> Settled:
+    """What the answer `listed` (valid rows, any order) to a request for bars first..last means.
+
+    The request must have been made after the end of `last`; what lies behind `settled`, for which
+    the exchange has not had its grace yet, is taken as it is but neither closed nor confirmed. With
+    `patient`, an answer that lacks
+    what the socket has already told is `lagging` from there on; without, silence is believed where
+    nothing is known, and the socket's rows stay, unconfirmed.
+    """
+    size = last - first + 1
+    prices = np.full((size, 5), np.nan)
+    counts = np.zeros((size, 2), np.int64)
+    there = np.zeros(size, np.bool_)
+    for row in listed:
+        k = row.open_ms // interval_ms - first
+        if 0 <= k < size:
+            prices[k] = row.open, row.high, row.low, row.close, row.volume
+            counts[k] = row.trades, CLOSED | CONFIRMED
+            there[k] = True
+    begin, end = 0, size
+    lost = False
+    last_listed = int(np.flatnonzero(there)[-1]) if there.any() else -1
+    first_listed = int(np.flatnonzero(there)[0]) if there.any() else -1
+    if np.isnan(existing.close_before):
+        # Nothing is known before: the first row listed is the market's origin.
+        if last_listed < 0:
+            return Settled(first, prices[:0], counts[:0])
+        begin = first_listed
+    elif first_listed > 0 and existing.latest - first >= RETENTION:
+        lost = True
+        begin = first_listed
+
+    unlisted = ~there & existing.known & (existing.trades > 0)
+    unlisted[:begin] = False
+    lagging = False
+    if unlisted.any():
+        # The socket told of trades that REST does not list.
+        if patient:
+            lagging = True
+            end = int(np.flatnonzero(unlisted)[0])
+        else:
+            prices[unlisted] = existing.prices[unlisted]
+            counts[unlisted, 0] = existing.trades[unlisted]
+            counts[unlisted, 1] = CLOSED
+            there |= unlisted
+    elif patient and existing.traded_after and last_listed < size - 1:
+        # A later trade is known, so the flat rows before it must be listed soon.
+        lagging = True
+        end = last_listed + 1
+    if end <= begin:
+        return Settled(first + begin, prices[:0], counts[:0], lost=lost, lagging=lagging)
+
+    # Every minute that is left without a row was silent: flat at the close before it.
+    silent = ~there[begin:end]
+    if silent.any():
+        close = np.where(there[begin:end], prices[begin:end, 3], np.nan)
+        source = np.maximum.accumulate(np.where(silent, -1, np.arange(end - begin)))
+        carried = np.where(source >= 0, close[np.maximum(source, 0)], existing.close_before)
+        prices[begin:end][silent, :4] = carried[silent, np.newaxis]
+        prices[begin:end][silent, 4] = 0.0
+    between = silent & (np.arange(begin, end) < last_listed)
+    counts[begin:end][silent] = 0, CLOSED | CARRIED | CONFIRMED
+    counts[begin:end][between, 1] = CLOSED | CARRIED
+    counts[max(settled + 1 - first, 0) :, 1] &= ~(CLOSED | CONFIRMED)
+    window = slice(begin, end)
+    same = (prices[window] == existing.prices[window]).all(axis=1)
+    same &= counts[window, 0] == existing.trades[window]
+    new = np.flatnonzero(~same | ~existing.known[window])
+    return Settled(
+        first=first + begin,
+        prices=prices[window],
+        counts=counts[window],
+        lost=lost,
+        lagging=lagging,
+        differs=int(new[0]) if len(new) else end - begin,
+        changed=int((existing.closed[window] & ~same).sum()),
+        added=int((~existing.known[window]).sum()),
+        carried=int(silent.sum()),
+        omitted=int(between.sum()),
+    )

@@ -1,0 +1,284 @@
+"""The service: everything that is not pure, tied together and kept alive.
+
+Start: ask the exchange for its clock and its markets, describe the store, make it. Then four
+things run side by side until a signal comes: sockets (`feed`), REST (`_ask`), the minute's ticks,
+and the heartbeat. All of them feed one `Engine`, in one thread; readers are woken once a burst.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Iterable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from indicators import Plan, plan
+from ringbuf import layout
+from ringbuf.writer import Writer, create
+
+from .book import INTERVAL_MS
+from .budget import ConnectionBudget, MessageBudget, SubscriptionBudget, WeightBudget
+from .clock import ExchangeClock
+from .engine import Engine
+from .errors import ProtocolError, RestError
+from .feed import Connection, share_out
+from .ledger import Ask, Stream
+from .logs import RateLimited
+from .markets import Market, resolve
+from .progress import FillProgress
+from .protocol import Candle
+from .rest import InfoClient
+from .settings import Settings
+from .store import source_of, spec_of
+from .wire import Embedded
+
+__all__ = ["Service", "greet", "run"]
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 0.5
+TICK_S = 0.1
+ASK_S = 0.25
+ASKS_AT_ONCE = 4
+RETRY_START_S = 5.0
+BEACON = "BTC"
+_DAY_MS = 86_400_000
+_DAYS_BACK = 4_000
+
+
+async def greet(client: InfoClient, clock: ExchangeClock) -> Embedded | None:
+    """Set the clock by the exchange; learn whether it is an embedded one, and how fast it runs.
+
+    A rate other than 1 is believed of an embedded exchange only, and its answer names it.
+    """
+    status = await client.exchange_status()
+    if status.embedded is not None and status.embedded.rate != clock.rate:
+        clock.set_rate(status.embedded.rate)
+    clock.observe(status.time_ms, trusted=True)
+    return status.embedded
+
+
+class Service:
+    """A running service over one store; made once the exchange has answered.
+
+    It is the feed's `Listener`. `beacon` is a busy market whose block times set the clock.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        markets: tuple[Market, ...],
+        stats: Plan,
+        writer: Writer,
+        client: InfoClient,
+        clock: ExchangeClock,
+        weights: WeightBudget,
+        beacon: str,
+    ) -> None:
+        self._settings = settings
+        self._markets = markets
+        self._writer = writer
+        self._client = client
+        self._clock = clock
+        self._weights = weights
+        self._beacon = beacon
+        coins = [market.coin for market in markets]
+        self.engine = Engine(writer, stats, coins, grace_ms=settings.grace_ms)
+        self._counters = self.engine.book.counters
+        self._notes = RateLimited(log)
+        self._progress = FillProgress(len(coins))
+        self._asking = 0
+        self._publishing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # -- what the sockets tell -----------------------------------------------------------------
+
+    def candle(self, candle: Candle) -> None:
+        """See `feed.Listener`."""
+        if self.engine.candle(candle, self._clock.now_ms(), time.monotonic_ns()):
+            self._publish_soon()
+
+    def watching(self, coin: str, stream: Stream) -> None:
+        """See `feed.Listener`."""
+        self.engine.watch(self.engine.book.index[coin], stream, self._clock.now_ms())
+
+    def lost(self, stream: Stream) -> None:
+        """See `feed.Listener`."""
+        self.engine.unwatch(stream, self._clock.now_ms())
+        self._publish_soon()
+
+    def count(self, counter: str) -> None:
+        """See `feed.Listener`."""
+        self._counters[counter] += 1
+
+    # -- publishing ----------------------------------------------------------------------------
+
+    def _publish_soon(self) -> None:
+        """Wake readers when the burst of frames that we are in is over: once, not once a frame."""
+        if not self._publishing and self._loop is not None:
+            self._publishing = True
+            self._loop.call_soon(self._publish)
+
+    def _publish(self) -> None:
+        self._publishing = False
+        self._writer.publish()
+
+    # -- what runs side by side ----------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until cancelled. The store is left as it is; closing it is the caller's."""
+        self._loop = asyncio.get_running_loop()
+        connections = ConnectionBudget()
+        messages = MessageBudget()
+        subscriptions = SubscriptionBudget(self._settings.subscriptions)
+        coins = [market.coin for market in self._markets if not market.delisted]
+        self._writer.set_state(layout.RUNNING)
+        async with anyio.create_task_group() as tasks:
+            for number, share in enumerate(share_out(coins)):
+                connection = Connection(
+                    str(number + 1),
+                    self._settings.ws_url,
+                    share,
+                    self._beacon,
+                    self,
+                    self._clock,
+                    connections=connections,
+                    messages=messages,
+                    subscriptions=subscriptions,
+                )
+                tasks.start_soon(connection.run)
+            tasks.start_soon(self._tick)
+            tasks.start_soon(self._beat)
+            await self._ask(tasks)
+
+    async def _tick(self) -> None:
+        pause = min(TICK_S, 1.0 / self._clock.rate)
+        while True:
+            now = self._clock.now_ms()
+            if self.engine.tick(now):
+                self._publish_soon()
+            to_minute = (INTERVAL_MS - now % INTERVAL_MS) / 1_000 / self._clock.rate
+            await anyio.sleep(min(pause, to_minute + 0.001))
+
+    async def _beat(self) -> None:
+        writer, counters = self._writer, self._counters
+        names = writer.spec.counters
+        while True:
+            writer.heartbeat()
+            writer.header["clock_ms"] = int(self._clock.now_ms())
+            if writer.restore_name():
+                counters["names_restored"] += 1
+                self._notes.log(
+                    "name",
+                    logging.WARNING,
+                    "the name %s was unlinked and has been put back: some process attached with "
+                    "multiprocessing.shared_memory without track=False (Python 3.13), or below "
+                    "3.13 without unregistering it",
+                    writer.spec.name,
+                )
+            counters["rest_requests"] = self._client.requests
+            counters["rest_weight"] = self._weights.total
+            writer.counters[: len(names)] = [counters[name] for name in names]
+            self._tell_notes()
+            await anyio.sleep(HEARTBEAT_S)
+
+    def _tell_notes(self) -> None:
+        notes = self.engine.book.notes
+        for note in notes:
+            self._notes.log(note.key, logging.WARNING, "%s", note.text)
+        notes.clear()
+
+    # -- REST ----------------------------------------------------------------------------------
+
+    async def _ask(self, tasks: TaskGroup) -> None:
+        """Send what the engine wants to know, the most urgent first, a few at a time."""
+        history = self.engine.history
+        while True:
+            free = ASKS_AT_ONCE - self._asking
+            if free > 0:
+                for ask in history.wanted(self._clock.now_ms())[:free]:
+                    history.sent(ask)
+                    self._asking += 1
+                    tasks.start_soon(self._settle, ask)
+            await anyio.sleep(ASK_S / min(self._clock.rate, 10.0))
+
+    async def _settle(self, ask: Ask) -> None:
+        history, coin = self.engine.history, self.engine.book.coins[ask.market]
+        urgent = ask.kind != "confirm"
+        end_ms = (ask.last + 1) * INTERVAL_MS - 1
+        start_ms, interval = ask.first * INTERVAL_MS, "1m"
+        if ask.kind == "last_close":
+            start_ms, interval = start_ms - _DAYS_BACK * _DAY_MS, "1d"
+        try:
+            rows = await self._client.candles(coin, start_ms, end_ms, interval, urgent=urgent)
+        except (RestError, ProtocolError) as error:
+            self._counters["rest_errors"] += 1
+            self._notes.log(f"rest {coin}", logging.WARNING, "history of %s: %s", coin, error)
+            history.failed(ask, self._clock.now_ms())
+            return
+        finally:
+            self._asking -= 1
+        if history.answer(ask, rows, self._clock.now_ms(), time.monotonic_ns()):
+            self._publish_soon()
+        self._progress.update(sum(ledger.filled for ledger in self.engine.book.ledgers))
+
+
+async def _meet(
+    settings: Settings, client: InfoClient, clock: ExchangeClock
+) -> tuple[Embedded | None, tuple[Market, ...], str]:
+    """The exchange's clock, the markets asked for, the beacon; tries until the exchange answers."""
+    while True:
+        try:
+            embedded = await greet(client, clock)
+            universe = await client.universe()
+        except (RestError, ProtocolError) as error:
+            log.warning("the exchange does not answer, trying again: %s", error)
+            await anyio.sleep(RETRY_START_S)
+            continue
+        resolution = resolve(settings.markets, universe)
+        for warning in resolution.warnings:
+            log.warning("%s", warning)
+        busiest = universe.find(BEACON)
+        known = busiest is not None and not busiest.delisted
+        return embedded, resolution.markets, BEACON if known else resolution.markets[0].coin
+
+
+async def _until(signals: Iterable[signal.Signals], scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(*signals) as received:
+        async for number in received:
+            log.info("stopping on %s", signal.Signals(number).name)
+            scope.cancel()
+            return
+
+
+async def run(settings: Settings) -> None:
+    """The service from its start to a signal.
+
+    Raises what a person has to mend: MonitorError, IndicatorError, RingbufError.
+    """
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    stats = plan(settings.stats, history=settings.history)
+    clock = ExchangeClock()
+    weights = WeightBudget(settings.rest_weight, settings.rest_burst)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_until, (signal.SIGINT, signal.SIGTERM), tasks.cancel_scope)
+        async with InfoClient(settings.api_url, weights, clock) as client:
+            embedded, markets, beacon = await _meet(settings, client, clock)
+            spec = spec_of(settings, markets, stats, source_of(settings, embedded))
+            with create(spec, mode=settings.segment_mode) as writer:
+                log.info(
+                    "store %s: %d markets, %d stats, %.1f MiB, from %s",
+                    spec.name,
+                    len(markets),
+                    len(stats.stats),
+                    writer.geometry.size / 2**20,
+                    spec.source["network"],
+                )
+                service = Service(settings, markets, stats, writer, client, clock, weights, beacon)
+                await service.run()
+    log.info("stopped")

@@ -1,0 +1,43 @@
+"""A shared-memory store of aligned time series: one writer, any number of readers, no broker.
+
+Readers start here::
+
+    store = ringbuf.attach("market_monitor")
+    store["btcusd_perp"]["close"]      # float64[n], a view of the live memory
+
+This package knows no exchange and no indicator: it keeps named series with named columns on a fixed
+time grid. `ringbuf.layout` is the specification of the bytes. The writing side is `ringbuf.writer`;
+it is not imported here, because it needs a compiler that readers do not.
+"""
+
+from .errors import (
+    LayoutError,
+    NoSpace,
+    NotAStore,
+    NotReady,
+    PlatformUnsupported,
+    RingbufError,
+    StoreBusy,
+    StoreNotFound,
+    StoreRefused,
+    UnknownName,
+    WrongVersion,
+)
+from .reader import Ring, Store, attach
+
+__all__ = [
+    "LayoutError",
+    "NoSpace",
+    "NotAStore",
+    "NotReady",
+    "PlatformUnsupported",
+    "Ring",
+    "RingbufError",
+    "Store",
+    "StoreBusy",
+    "StoreNotFound",
+    "StoreRefused",
+    "UnknownName",
+    "WrongVersion",
+    "attach",
+]

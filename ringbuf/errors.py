@@ -1,0 +1,168 @@
+"""Everything that `ringbuf` raises on purpose.
+
+::
+
+    RingbufError
+    ├── StoreNotFound        no segment of that name
+    ├── StoreRefused         there is one, but it cannot be used
+    │   ├── NotAStore        not made by this library, truncated or overwritten
+    │   ├── WrongVersion     another major version of the layout
+    │   └── NotReady         its writer has not finished making it
+    ├── StoreBusy            a live writer holds the name
+    ├── NoSpace              too little shared memory
+    ├── PlatformUnsupported  not Linux
+    └── LayoutError          the writer was asked for an impossible store
+    UnknownName              a KeyError: no such series or column; names the nearest
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "LayoutError",
+    "NoSpace",
+    "NotAStore",
+    "NotReady",
+    "PlatformUnsupported",
+    "RingbufError",
+    "StoreBusy",
+    "StoreNotFound",
+    "StoreRefused",
+    "UnknownName",
+    "WrongVersion",
+]
+
+
+class RingbufError(Exception):
+    """Base of the errors of this package."""
+
+
+class StoreNotFound(RingbufError):
+    """No segment has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"no store named {self.name!r} on this machine; start its service "
+            f"(python -m monitor run) or name another store"
+        )
+
+
+class StoreRefused(RingbufError):
+    """The segment exists but this library must not use it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class NotAStore(StoreRefused):
+    """The segment's content is not a whole store."""
+
+    def __init__(self, name: str, found: str, expected: str) -> None:
+        super().__init__(name)
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return f"segment {self.name!r} is not a store: found {self.found}, expected {self.expected}"
+
+
+class WrongVersion(StoreRefused):
+    """The segment was made by an incompatible version of the library."""
+
+    def __init__(self, name: str, found: int, expected: int) -> None:
+        super().__init__(name)
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return (
+            f"store {self.name!r} has layout version {self.found}, this library reads version "
+            f"{self.expected}; use the same release for the service and its readers"
+        )
+
+
+class NotReady(StoreRefused):
+    """The segment is still being made."""
+
+    def __str__(self) -> str:
+        return f"store {self.name!r} is still being made by its writer; try again in a moment"
+
+
+class StoreBusy(RingbufError):
+    """Another live process writes this store."""
+
+    def __init__(self, name: str, pid: int) -> None:
+        super().__init__(name, pid)
+        self.name = name
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return (
+            f"store {self.name!r} is being written by process {self.pid}; "
+            f"stop that one first, or use another segment name"
+        )
+
+
+class NoSpace(RingbufError):
+    """Shared memory is too small for the store."""
+
+    def __init__(self, name: str, needed: int, free: int, total: int) -> None:
+        super().__init__(name, needed, free, total)
+        self.name = name
+        self.needed = needed
+        self.free = free
+        self.total = total
+
+    def __str__(self) -> str:
+        advised = self.total - self.free + self.needed
+        return (
+            f"store {self.name!r} needs {_mib(self.needed)} of shared memory, /dev/shm has "
+            f"{_mib(self.free)} free of {_mib(self.total)}; ask for fewer markets or less history, "
+            f"or enlarge it (in Docker: --shm-size={-(-advised // 2**20) + 1}m)"
+        )
+
+
+class PlatformUnsupported(RingbufError):
+    """Shared memory of this kind exists on Linux only."""
+
+    def __init__(self, platform: str) -> None:
+        super().__init__(platform)
+        self.platform = platform
+
+    def __str__(self) -> str:
+        return f"found {self.platform}, expected Linux: run this in a Linux container"
+
+
+class LayoutError(RingbufError, ValueError):
+    """A store was described in a way that cannot be built."""
+
+
+class UnknownName(KeyError):
+    """No series or column has this name."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(name)
+        self.what = what
+        self.name = name
+        self.nearest = tuple(_nearest(name, list(known)))
+
+    def __str__(self) -> str:
+        hint = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
+        return f"no {self.what} named {self.name!r}{hint}"
+
+
+def _nearest(name: str, known: list[str]) -> list[str]:
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.4)
+    return [by_lower[match] for match in close]
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"

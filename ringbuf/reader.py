@@ -1,0 +1,460 @@
+"""The reading side of a store: any process, any number of them, numpy and the stdlib only.
+
+`attach` gives a `Store`; a `Store` gives a `Ring` for each series. Both only look: the memory is
+mapped read-only, nothing here writes a byte that another process could see.
+
+**Views and copies.** ``ring["close"]``, `Ring.view` and `Store.matrix` are views of the memory the
+service writes: they cost nothing, they show the newest values without another call, and their
+oldest rows are overwritten an hour after they were taken. `Ring.last`, `Ring.snapshot` and
+``matrix(..., copy=True)`` are consistent copies: one state of the series, never a mixture of two.
+
+**Ordering.** A consistent copy is a sequence-lock read (`layout`, "Sequence lock"): load the
+sequence word, copy, load it again. Each load is one aligned 8-byte access made by CPython or numpy.
+On x86-64 the processor performs loads in program order, and neither can be moved by a compiler
+across the C calls in between. Elsewhere (ARM) the processor may reorder them: there `_fence`, a
+release and an acquire of an uncontended lock, keeps the loads on their sides.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from . import layout, segment, waiting
+from .errors import UnknownName
+from .header import Header
+
+__all__ = ["Ring", "Store", "attach"]
+
+PATIENCE_S = 0.25
+"""How long a consistent read tries again before it settles for the rows that are not in work."""
+
+_T = TypeVar("_T")
+_WORD = layout.WORD
+_EMPTY: dict[str, Any] = {"f": np.nan, "i": 0, "M": np.datetime64("NaT")}
+_GRID = layout.offset("grid") // layout.WORD_SIZE
+_lock = threading.Lock()
+
+
+def _fence() -> None:
+    """Keep the loads before this call before those after it, on processors that need telling."""
+    with _lock:
+        pass
+
+
+_ORDERED = platform.machine().lower() in ("x86_64", "amd64")
+
+
+class Ring:
+    """One series of a store: its rows from the oldest to the newest.
+
+    Made by ``store[name]``. The number of rows, ``len(ring)``, grows to the store's history and
+    stays there. Safe to use from several threads.
+    """
+
+    def __init__(self, store: Store, position: int, name: str, alias: str) -> None:
+        self.name = name
+        self.alias = alias
+        self._store = store
+        self._position = position
+        header = store.header
+        self._base = (header.control_offset + header.control_stride * position) // 8
+        self._data = (header.data_offset + header.record_stride * position) // 8
+        self._words = store.words
+        self._columns = {name: block[position] for name, block in store.blocks.items()}
+        self._capacity = header.capacity
+        self._history = header.history
+
+    # -- views ---------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Readable rows, the open one included."""
+        first, stop = self._span(None, closed=False)
+        return stop - first
+
+    def __getitem__(self, column: str) -> npt.NDArray[Any]:
+        """The whole history of `column`, oldest to newest: a zero-copy, read-only view.
+
+        float64[n] (datetime64[ms][n] for ``time``, int64[n] for integers). Raises UnknownName
+        (a KeyError).
+        """
+        return self.view(column)
+
+    def view(
+        self, column: str, last: int | None = None, *, closed: bool = False
+    ) -> npt.NDArray[Any]:
+        """The newest `last` rows of `column` (all: None) as a zero-copy, read-only view.
+
+        ``closed=True`` leaves out what is not closed yet. Fewer rows where there are fewer.
+        """
+        try:
+            block = self._columns[column]
+        except KeyError:
+            raise UnknownName("column", column, self._store.columns) from None
+        first, stop = self._span(last, closed=closed)
+        rows: npt.NDArray[Any] = block[first:stop]
+        return rows
+
+    # -- consistent copies ---------------------------------------------------------------------
+
+    def last(self, *, closed: bool = False) -> dict[str, Any]:
+        """The newest row, consistent: every public column by name, and ``closed``.
+
+        ``time`` is datetime64[ms], integers are int, the rest float. A series without rows gives
+        NaT, 0 and NaN.
+        """
+        return self._consistent(lambda ceiling: self._row(closed, ceiling))
+
+    def snapshot(self, last: int | None = None, *, closed: bool = False) -> npt.NDArray[np.void]:
+        """A consistent copy of the newest `last` rows: a structured array, one field a column."""
+
+        def copy(ceiling: int | None) -> npt.NDArray[np.void]:
+            first, stop = self._span_now(last, closed, ceiling)
+            rows = np.empty(stop - first, self._store.row_dtype)
+            for name in self._store.columns:
+                rows[name] = self._columns[name][first:stop]
+            return rows
+
+        return self._consistent(copy)
+
+    def _aligned(self, view: npt.NDArray[Any], grid: int) -> npt.NDArray[Any]:
+        """A consistent copy of `view`, rows up to bar `grid`; what is in work is left empty."""
+
+        def copy(ceiling: int | None) -> npt.NDArray[Any]:
+            rows = view.copy()
+            if ceiling is not None and ceiling < grid:
+                rows[max(0, len(rows) - (grid - ceiling)) :] = _EMPTY[view.dtype.kind]
+            return rows
+
+        return self._consistent(copy)
+
+    # -- state ---------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """What the service says of this series; ``stopped`` or ``down`` when it is gone."""
+        life = self._store.life
+        return self._store.statuses[self._word("status")] if life == "running" else life
+
+    @property
+    def revision(self) -> int:
+        """Grows whenever a closed row was corrected or filled in: take copies anew."""
+        return self._word("revision")
+
+    @property
+    def age(self) -> float:
+        """Seconds since the source last said anything about this series; NaN if it never has."""
+        heard = self._word("heard_ns")
+        return (time.monotonic_ns() - heard) / 1e9 if heard else float("nan")
+
+    def state(self) -> dict[str, Any]:
+        """The control words as numbers: for health checks and tests."""
+
+        def read(_ceiling: int | None) -> dict[str, Any]:
+            return {name: self._words[self._base + k] for name, k in _WORD.items()}
+
+        return self._consistent(read)
+
+    def __repr__(self) -> str:
+        first, stop = self._span(None, closed=False)
+        return f"<Ring {self.name} ({self.alias}) {self.status}, {stop - first} rows>"
+
+    # -- the sequence lock ---------------------------------------------------------------------
+
+    def _word(self, name: str) -> int:
+        return self._words[self._base + _WORD[name]]
+
+    def _span(self, last: int | None, *, closed: bool) -> tuple[int, int]:
+        return self._consistent(lambda ceiling: self._span_now(last, closed, ceiling))
+
+    def _span_now(self, last: int | None, closed: bool, ceiling: int | None) -> tuple[int, int]:
+        """First and past-the-end index in the columns of the rows that may be looked at."""
+        words, base = self._words, self._base
+        newest = words[base + 2]
+        start = words[base + 4]
+        oldest = newest - self._history + 1
+        oldest = max(oldest, start)
+        stop = words[base + 3] if closed else newest
+        if ceiling is not None and stop > ceiling:
+            stop = ceiling
+        rows = stop - oldest + 1 if newest >= 0 else 0
+        if last is not None and rows > last:
+            rows = last
+        if rows <= 0:
+            return 0, 0
+        end = stop % self._capacity + self._capacity + 1
+        return end - rows, end
+
+    def _row(self, closed: bool, ceiling: int | None) -> dict[str, Any]:
+        first, stop = self._span_now(1, closed, ceiling)
+        store, words = self._store, self._words
+        if first == stop:
+            return {**store.empty_row, "closed": False}
+        at = self._data + first
+        moment = words[at]
+        row: dict[str, Any] = {"time": np.datetime64(moment, "ms")}
+        for name, offset, cells in store.cells:
+            row[name] = cells[at + offset]
+        row["closed"] = moment <= words[self._base + 3] * store.interval_ms
+        return row
+
+    def _consistent(self, read: Callable[[int | None], _T]) -> _T:
+        """`read(None)` of one state; after `PATIENCE_S`, `read(bar)` of the rows up to `bar`."""
+        words, base = self._words, self._base
+        deadline = 0.0
+        while True:
+            before = words[base]
+            if not before & 1:
+                if _ORDERED:
+                    value = read(None)
+                else:
+                    _fence()
+                    value = read(None)
+                    _fence()
+                if words[base] == before:
+                    return value
+            now = time.monotonic()
+            if not deadline:
+                deadline = now + PATIENCE_S
+            elif now > deadline or (before & 1 and not self._store.alive):
+                return self._intact(read)
+            time.sleep(0)
+
+    def _intact(self, read: Callable[[int | None], _T]) -> _T:
+        """The rows before the ones in work: the writer died in mid-write, or never rests."""
+        words, base = self._words, self._base
+        while True:
+            before, dirty = words[base], words[base + 1]
+            _fence()
+            value = read(dirty - 1)
+            _fence()
+            if words[base + 1] >= dirty and (words[base] == before or words[base + 1] == dirty):
+                return value
+
+
+class Store(Mapping[str, Ring]):
+    """A store, attached read-only: a mapping of series names to `Ring`.
+
+    Accepts the canonical name or the source's own. Views hold the memory: they stay valid after
+    `close`, after the object is gone, and after the store's name is. Safe in several threads and
+    after a fork.
+    """
+
+    def __init__(self, name: str) -> None:
+        descriptor = segment.open_readonly(name)
+        try:
+            self.header = Header.read(descriptor, name)
+            self._memory = segment.map_readonly(descriptor, self.header.size)
+        except BaseException:
+            segment.close(descriptor)
+            raise
+        self._descriptor: int | None = descriptor
+        self.name = name
+        header = self.header
+        view = memoryview(self._memory)[: header.size // 8 * 8]
+        self.words = view.cast("q")
+        self._doubles = view.cast("d")
+        self._live: Any = np.frombuffer(self._memory, layout.HEADER_DTYPE, 1)
+        self._published: npt.NDArray[np.uint32] = self._live["published"]
+        self._seen = int(self._published[0])
+        end = header.document_offset + header.document_size
+        self.document: dict[str, Any] = json.loads(self._memory[header.document_offset : end])
+        self.statuses: list[str] = self.document["statuses"]
+        self.interval_ms = header.interval_ms
+        self._read_columns()
+        self._read_series()
+
+    def _read_columns(self) -> None:
+        header = self.header
+        shape = (header.series, header.columns, 2 * header.capacity)
+        strides = (header.record_stride, header.column_stride, 8)
+        data = np.ndarray(shape, np.int64, self._memory, header.data_offset, strides)
+        table = self._table(layout.COLUMN_DTYPE, "columns")
+        kinds = {bytes(row["name"]).decode(): bytes(row["kind"]).decode() for row in table}
+        self.blocks = {
+            name: data[:, k].view(layout.KINDS[kind])
+            for k, (name, kind) in enumerate(kinds.items())
+        }
+        self.columns = tuple(name for name in kinds if not name.startswith("_"))
+        self.row_dtype = np.dtype([(name, layout.KINDS[kinds[name]]) for name in self.columns])
+        self.cells = [
+            (name, k * 2 * header.capacity, self._doubles if kind == "f" else self.words)
+            for k, (name, kind) in enumerate(kinds.items())
+            if name in self.columns and name != "time"
+        ]
+        self.empty_row: dict[str, Any] = {"time": np.datetime64("NaT", "ms")}
+        for name, _, cells in self.cells:
+            self.empty_row[name] = float("nan") if cells is self._doubles else 0
+
+    def _read_series(self) -> None:
+        table = self._table(layout.SERIES_DTYPE, "series")
+        names = [(bytes(row["name"]).decode(), bytes(row["alias"]).decode()) for row in table]
+        self.markets = tuple(name for name, _ in names)
+        self._rings = {name: Ring(self, k, name, alias) for k, (name, alias) in enumerate(names)}
+        self._aliases = {alias: name for name, alias in names if alias not in self._rings}
+
+    def _table(self, dtype: np.dtype[np.void], section: str) -> npt.NDArray[np.void]:
+        header = self.header
+        offset, stride = getattr(header, f"{section}_offset"), getattr(header, f"{section}_stride")
+        return np.ndarray((getattr(header, section),), dtype, self._memory, offset, (stride,))
+
+    # -- series --------------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> Ring:
+        """The series `name`; raises UnknownName (a KeyError that names the nearest)."""
+        ring = self._rings.get(name)
+        if ring is None:
+            try:
+                ring = self._rings[self._aliases[name]]
+            except KeyError:
+                known = [*self._rings, *self._aliases]
+                raise UnknownName("market", name, known) from None
+        return ring
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.markets)
+
+    def __len__(self) -> int:
+        return len(self.markets)
+
+    def matrix(
+        self, column: str, last: int | None = None, *, copy: bool = False
+    ) -> npt.NDArray[Any]:
+        """`column` of all series over the newest `last` bars of the grid: ``[series, n]``.
+
+        Aligned by time: the last column is the newest bar that any series has; a series that has
+        no row for a bar shows NaN (NaT, 0) there. A zero-copy view, or with ``copy=True`` a copy in
+        which each series is one consistent state.
+        """
+        try:
+            block = self.blocks[column]
+        except KeyError:
+            raise UnknownName("column", column, self.columns) from None
+        history, capacity = self.header.history, self.header.capacity
+        rows = history if last is None or last > history else last
+        grid = self.words[_GRID]
+        end = grid % capacity + capacity + 1 if grid >= 0 else capacity
+        view: npt.NDArray[Any] = block[:, end - rows : end]
+        if not copy:
+            return view
+        copied = np.empty(view.shape, view.dtype)
+        for position, ring in enumerate(self._rings.values()):
+            copied[position] = ring._aligned(view[position], grid)
+        return copied
+
+    # -- life ----------------------------------------------------------------------------------
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Where the rows come from, as the service said it."""
+        source: dict[str, Any] = self.document["source"]
+        return source
+
+    @property
+    def alive(self) -> bool:
+        """Is there a writer? Asked of the kernel: a killed one is gone at once."""
+        return self._descriptor is not None and segment.is_held(self._descriptor)
+
+    @property
+    def life(self) -> str:
+        """``running``, ``stopped`` (cleanly) or ``down`` (died)."""
+        if int(self._live["state"][0]) == layout.STOPPED:
+            return "stopped"
+        return "running" if self.alive else "down"
+
+    @property
+    def heartbeat_age(self) -> float:
+        """Seconds since the writer last showed that it works."""
+        return (time.monotonic_ns() - int(self._live["heartbeat_ns"][0])) / 1e9
+
+    def health(self) -> dict[str, Any]:
+        """Writer, heartbeat, counters and the freshness of each series, as plain values."""
+        live = self._live[0]
+        names = self.document["counters"]
+        interval = self.header.interval_ms
+
+        def moment(bar: int) -> str | None:
+            return None if bar < 0 else str(np.datetime64(bar * interval, "ms")) + "Z"
+
+        series = {}
+        for name, ring in self._rings.items():
+            state = ring.state()
+            series[name] = {
+                "coin": ring.alias,
+                "status": ring.status,
+                "rows": len(ring),
+                "newest": moment(state["newest"]),
+                "closed": moment(state["closed"]),
+                "confirmed": moment(state["confirmed"]),
+                "age_s": ring.age,
+                "revision": state["revision"],
+                "frames": state["frames"],
+                "corrected": state["corrected"],
+                "repaired": state["repaired"],
+                "rejected": state["rejected"],
+            }
+        return {
+            "name": self.name,
+            "life": self.life,
+            "writer": {
+                "pid": int(live["writer_pid"]),
+                "software": self.document["software"],
+                "started": str(np.datetime64(int(live["started_ms"]), "ms")) + "Z",
+            },
+            "heartbeat_age_s": self.heartbeat_age,
+            "source": self.source,
+            "published": int(live["published"]),
+            "counters": dict(zip(names, live["counters"].tolist(), strict=False)),
+            "markets": series,
+        }
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep until something is published that this object has not waited for yet.
+
+        True at once where that has already happened since the last call (or since `attach`), False
+        after `timeout` seconds. One thread at a time.
+        """
+        changed = waiting.wait(self._published, self._seen, timeout)
+        self._seen = int(self._published[0])
+        return changed
+
+    def close(self) -> None:
+        """Let go of the store. Never raises; views that still exist stay valid. Idempotent."""
+        if self._descriptor is not None:
+            segment.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_descriptor", None) is not None:
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {self.name}: {len(self)} markets, {self.life}, from {self.source}>"
+
+
+def attach(name: str) -> Store:
+    """Attach to the store `name`, read-only.
+
+    Raises StoreNotFound; NotAStore, WrongVersion or NotReady (all StoreRefused) for a segment that
+    cannot be used; PermissionError where its mode does not let this user read it.
+    """
+    return Store(name)

@@ -1,0 +1,209 @@
+"""The file behind a store: naming, mapping, reserving, locking, putting the name back.
+
+Segments are files of ``/dev/shm``, as POSIX shared memory is on Linux; the standard library's
+`SharedMemory` opens the same ones. This module does not use that class: its resource tracker would
+unlink a store when the process that wrote it is killed.
+
+Three names belong to a store ``NAME``: the public one, ``NAME.keep`` (a second hard link, from
+which a name that a careless reader unlinked is restored) and ``NAME.lock`` (held while the first
+two are changed, so that two services starting at once cannot both win).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import re
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import (
+    LayoutError,
+    NoSpace,
+    PlatformUnsupported,
+    StoreBusy,
+    StoreNotFound,
+)
+
+__all__ = [
+    "DIRECTORY",
+    "close",
+    "free_space",
+    "is_held",
+    "keep_path",
+    "map_readonly",
+    "map_writable",
+    "name_lock",
+    "open_readonly",
+    "path_of",
+    "publish",
+    "reserve",
+    "restore",
+    "take",
+    "unlink",
+]
+
+DIRECTORY = Path("/dev/shm")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
+
+
+def path_of(name: str) -> Path:
+    """The file of the store `name`.
+
+    Raises LayoutError for names that cannot be files, PlatformUnsupported away from Linux.
+    """
+    if not sys.platform.startswith("linux"):
+        raise PlatformUnsupported(sys.platform)
+    if not _NAME.fullmatch(name) or name.endswith((".keep", ".lock")):
+        raise LayoutError(
+            f"segment name {name!r}: expected letters, digits, '_', '-' or '.', at most 200, not "
+            f"ending in .keep or .lock"
+        )
+    return DIRECTORY / name
+
+
+def keep_path(name: str) -> Path:
+    """The second link of the store `name`."""
+    return path_of(name).with_name(f"{name}.keep")
+
+
+def open_readonly(name: str) -> int:
+    """A read-only, close-on-exec descriptor. Raises StoreNotFound; PermissionError as it comes."""
+    try:
+        return os.open(path_of(name), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise StoreNotFound(name) from None
+
+
+def close(descriptor: int) -> None:
+    """Close, whatever the interpreter is doing: also called while it shuts down."""
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
+
+
+def map_readonly(descriptor: int, size: int) -> mmap.mmap:
+    """`size` bytes mapped so that nobody in this process can write to them."""
+    return mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ)
+
+
+def map_writable(descriptor: int, size: int) -> mmap.mmap:
+    """`size` bytes mapped for the writer."""
+    return mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+
+
+def free_space() -> tuple[int, int]:
+    """Bytes free for us and bytes in all of /dev/shm."""
+    stat = os.statvfs(DIRECTORY)
+    return stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize
+
+
+def reserve(name: str, size: int, mode: int) -> tuple[int, Path]:
+    """A new file of `size` bytes beside the public name, its memory really there.
+
+    Returns a read-write descriptor and the temporary path. Raises NoSpace instead of letting the
+    process die of SIGBUS at some later store.
+    """
+    temporary = path_of(name).with_name(f"{name}.{os.getpid()}.keep")
+    temporary.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600)
+    try:
+        os.fchmod(descriptor, mode)
+        free, total = free_space()
+        if size > free:
+            raise NoSpace(name, size, free, total)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
+                free, total = free_space()
+                raise NoSpace(name, size, free, total) from None
+            raise
+    except BaseException:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+        raise
+    return descriptor, temporary
+
+
+@contextlib.contextmanager
+def name_lock(name: str) -> Iterator[None]:
+    """Hold the store's name: nobody else creates, replaces or removes it meanwhile."""
+    path = path_of(name).with_name(f"{name}.lock")
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # The file may have been removed while we waited: a lock on it would protect nothing.
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                break
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def take(path: Path, name: str) -> int:
+    """Take the life lock of the segment at `path`: held until `close` or until we die.
+
+    Returns the descriptor that holds it. It belongs to an open file of its own, because a mapping
+    keeps a duplicate of the descriptor that it was made with, and a forked child inherits both: the
+    lock would outlive us in either. Raises StoreBusy where another process has the lock.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+    except (BlockingIOError, PermissionError):
+        os.close(descriptor)
+        raise StoreBusy(name, -1) from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def is_held(descriptor: int) -> bool:
+    """Does some process hold the life lock? A read-only descriptor can ask, not take."""
+    request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, request)
+    return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
+
+
+def publish(temporary: Path, name: str) -> None:
+    """Give a finished segment its two names; whatever had them before loses them."""
+    temporary.replace(keep_path(name))
+    link = path_of(name).with_name(f"{name}.{os.getpid()}.lock")
+    link.unlink(missing_ok=True)
+    os.link(keep_path(name), link)
+    link.replace(path_of(name))
+
+
+def restore(name: str, inode: int) -> bool:
+    """Put the public name back if somebody unlinked it; True if that was needed.
+
+    Only the process that holds the segment of this `inode` may call it.
+    """
+    path = path_of(name)
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_ino == inode:
+            return False
+    with contextlib.suppress(FileNotFoundError, FileExistsError):
+        if keep_path(name).stat().st_ino == inode:
+            os.link(keep_path(name), path)
+            return True
+    return False
+
+
+def unlink(name: str) -> None:
+    """Unlink both names. Mapped readers keep their memory."""
+    path_of(name).unlink(missing_ok=True)
+    keep_path(name).unlink(missing_ok=True)

@@ -1,0 +1,230 @@
+"""The estimate of the exchange's time: bounded from below, and never running backwards."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.clock import JUMP_MS, WINDOW_S, Clock, ExchangeClock, ManualClock
+
+TRUE_MS = 1_791_278_880_000.0
+
+
+class Machine:
+    """A monotonic clock moved by hand; sleeping moves it too."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+        self.naps: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.seconds += seconds
+
+
+def started(rate: float = 1.0, start_ms: float = 0.0) -> tuple[Machine, ExchangeClock]:
+    machine = Machine()
+    return machine, ExchangeClock(
+        rate=rate, start_ms=start_ms, monotonic=machine.monotonic, sleep=machine.sleep
+    )
+
+
+def test_before_a_sample_it_runs_on_its_start_and_says_so() -> None:
+    machine, clock = started(start_ms=TRUE_MS)
+    assert not clock.synchronised
+    assert clock.last_observed is None
+    machine.seconds += 2.5
+    assert clock.now_ms() == pytest.approx(TRUE_MS + 2_500)
+
+
+def test_the_quickest_frame_sets_the_time() -> None:
+    machine, clock = started()
+    for delay_ms in (300.0, 120.0, 250.0):
+        machine.seconds += 1.0
+        clock.observe(TRUE_MS + machine.seconds * 1_000 - delay_ms)
+    assert clock.now_ms() == pytest.approx(TRUE_MS + machine.seconds * 1_000 - 120)
+    assert clock.lag_ms == pytest.approx(130)
+    assert clock.synchronised
+    assert clock.last_observed == machine.seconds
+
+
+def test_a_rate_makes_exchange_seconds_out_of_ours() -> None:
+    machine, clock = started(rate=60.0)
+    clock.observe(TRUE_MS)
+    machine.seconds += 2.0
+    assert clock.now_ms() == pytest.approx(TRUE_MS + 120_000)
+    clock.set_rate(10.0)
+    assert clock.rate == 10.0
+    machine.seconds += 1.0
+    assert clock.now_ms() == pytest.approx(TRUE_MS + 130_000)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, math.inf, math.nan])
+def test_a_rate_that_is_no_speed_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="expected a positive number"):
+        ExchangeClock(rate=rate)
+
+
+def test_a_jump_forwards_counts_with_its_second_witness() -> None:
+    machine, clock = started()
+    clock.observe(TRUE_MS)
+    machine.seconds += 1.0
+    assert not clock.observe(TRUE_MS + 3_600_000)
+    assert clock.now_ms() == pytest.approx(TRUE_MS + 1_000)
+    machine.seconds += 0.2
+    assert clock.observe(TRUE_MS + 3_600_200)
+    assert clock.now_ms() == pytest.approx(TRUE_MS + 3_600_200)
+
+
+def test_a_lie_about_the_future_moves_nothing_even_when_repeated_by_other_lies() -> None:
+    machine, clock = started()
+    clock.observe(TRUE_MS)
+    for n in range(1, 50):
+        machine.seconds += 1.0
+        assert not clock.observe(TRUE_MS + n**2 * 86_400_000.0)
+        assert clock.observe(TRUE_MS + n * 1_000.0 - 50)
+    assert clock.now_ms() == pytest.approx(TRUE_MS + 49_000)
+
+
+def test_an_answer_asked_for_is_believed_at_once() -> None:
+    _, clock = started()
+    clock.observe(TRUE_MS)
+    assert clock.observe(TRUE_MS + 3_600_000, trusted=True)
+    assert clock.now_ms() == pytest.approx(TRUE_MS + 3_600_000)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -5.0, math.nan, math.inf, -math.inf])
+def test_times_that_are_none_are_put_aside(wrong: float) -> None:
+    _, clock = started(start_ms=TRUE_MS)
+    assert not clock.observe(wrong, trusted=True)
+    assert not clock.synchronised
+    assert clock.now_ms() == TRUE_MS
+
+
+def test_backwards_counts_only_after_a_window_and_then_by_standing_still() -> None:
+    machine, clock = started()
+    clock.observe(TRUE_MS)
+    behind = 1_500.0
+    start = machine.seconds
+    while machine.seconds < start + WINDOW_S * 0.9:
+        machine.seconds += 10.0
+        clock.observe(TRUE_MS + (machine.seconds - start) * 1_000 - behind)
+    assert clock.now_ms() == pytest.approx(TRUE_MS + (machine.seconds - start) * 1_000)
+    told = clock.now_ms()
+    while clock.ahead_ms == 0.0:
+        machine.seconds += 1.0
+        assert machine.seconds < start + WINDOW_S * 1.2, "the old offset never left the window"
+        told = clock.now_ms()
+        clock.observe(TRUE_MS + (machine.seconds - start) * 1_000 - behind)
+    assert clock.now_ms() == told
+    machine.seconds += 2.0
+    assert clock.now_ms() == pytest.approx(TRUE_MS + (machine.seconds - start) * 1_000 - behind)
+    assert clock.ahead_ms == 0.0
+
+
+steps = st.lists(
+    st.tuples(
+        st.floats(0.0, 400.0),
+        st.none() | st.floats(-5e6, 5e6) | st.just(math.nan),
+        st.booleans(),
+    ),
+    max_size=60,
+)
+
+
+@given(steps, st.sampled_from([1.0, 10.0, 60.0]))
+def test_time_never_runs_backwards_whatever_is_observed(
+    taken: list[tuple[float, float | None, bool]], rate: float
+) -> None:
+    machine, clock = started(rate, TRUE_MS)
+    last = clock.now_ms()
+    for seconds, error_ms, trusted in taken:
+        machine.seconds += seconds
+        if error_ms is not None:
+            block = TRUE_MS + machine.seconds * 1_000 * rate + error_ms
+            clock.observe(block, trusted=trusted)
+        now = clock.now_ms()
+        assert now >= last
+        last = now
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 30.0), st.floats(0.0, 1_900.0)), min_size=1))
+def test_with_honest_frames_it_is_never_ahead_and_behind_by_the_shortest_delay_at_most(
+    frames: list[tuple[float, float]],
+) -> None:
+    machine, clock = started()
+    shortest = math.inf
+    start = machine.seconds
+    for seconds, delay_ms in frames:
+        machine.seconds += seconds
+        if machine.seconds - start > WINDOW_S:
+            break
+        truth = TRUE_MS + machine.seconds * 1_000
+        clock.observe(truth - delay_ms)
+        shortest = min(shortest, delay_ms)
+        assert truth - shortest - 0.01 <= clock.now_ms() <= truth + 0.01
+    assert JUMP_MS > 1_900
+
+
+def test_sleeping_ends_when_the_exchange_gets_there_even_if_the_estimate_moves() -> None:
+    machine, clock = started(rate=10.0)
+    clock.observe(TRUE_MS)
+
+    async def main() -> None:
+        await clock.sleep_until(TRUE_MS + 35_000)
+
+    anyio.run(main)
+    assert clock.now_ms() >= TRUE_MS + 35_000
+    assert sum(machine.naps) == pytest.approx(3.5, abs=0.01)
+    assert max(machine.naps) <= 1.0
+
+
+def test_the_default_sleep_works_in_a_real_event_loop() -> None:
+    clock: Clock = ExchangeClock(rate=1_000.0, start_ms=TRUE_MS)
+
+    async def main() -> None:
+        await clock.sleep_until(TRUE_MS + 5_000)
+
+    anyio.run(main)
+    assert clock.now_ms() >= TRUE_MS + 5_000
+
+
+def test_a_manual_clock_wakes_its_sleepers_when_told() -> None:
+    clock = ManualClock(1_000.0, rate=2.0)
+    woken: list[float] = []
+
+    async def sleeper(ms: float) -> None:
+        await clock.sleep_until(ms)
+        woken.append(ms)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            for ms in (3_000.0, 2_000.0, 500.0):
+                group.start_soon(sleeper, ms)
+            await anyio.wait_all_tasks_blocked()
+            assert woken == [500.0]
+            assert clock.sleepers == (2_000.0, 3_000.0)
+            clock.advance(1_000.0)
+            await anyio.wait_all_tasks_blocked()
+            assert woken == [500.0, 2_000.0]
+            clock.set(3_000.0)
+
+    anyio.run(main)
+    assert woken == [500.0, 2_000.0, 3_000.0]
+    assert clock.sleepers == ()
+    assert clock.monotonic() == 1.5
+    clock.set(1.0)
+    assert clock.now_ms() == 3_000.0
+
+
+def test_an_automatic_clock_never_waits() -> None:
+    clock = ManualClock(0.0, auto=True)
+    anyio.run(clock.sleep_until, 1e9)
+    assert clock.now_ms() == 1e9

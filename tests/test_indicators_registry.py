@@ -1,0 +1,116 @@
+"""The registry fills in what names leave out, refuses what cannot be, says what may be meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from indicators import (
+    BadParameter,
+    Definition,
+    DefinitionError,
+    MalformedName,
+    Parameter,
+    Registry,
+    StatNameError,
+    UnknownStat,
+    default_registry,
+    period,
+    stat,
+)
+from indicators.jit import Floats, Ints
+
+
+def nothing(floats: Floats, ints: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
+    """Stand in for a kernel that is never run."""
+
+
+def declared(name: str = "TOY", **fields: object) -> Definition:
+    make = stat(name, version=1, meaning="a toy", source="none", **fields)  # type: ignore[arg-type]
+    return make(nothing)
+
+
+MACD = declared(
+    "MACD",
+    parameters=(period(12, name="fast"), period(26, name="slow"), period(9, name="signal")),
+    outputs=("", "s", "h"),
+    selectable=True,
+)
+BB = declared(
+    "BB",
+    parameters=(period(20), Parameter("k", 2, 0.1, 100, whole=False)),
+    outputs=("u", "m", "l"),
+)
+VWAP = declared("VWAP", parameters=(period(None),), inputs=("hlc3", "volume", "time"))
+MANY = Registry((*default_registry(), MACD, BB, VWAP))
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("RSI", "RSI14"),
+        ("RSI_hl2", "RSI14_hl2"),
+        ("RSI14_close", "RSI14"),
+        ("EMA020", "EMA20"),
+        ("EMA20_volume", "EMA20_volume"),
+        ("MACD", "MACD12_26_9"),
+        ("MACDh", "MACD12_26_9"),
+        ("MACDs5_10_3_open", "MACD5_10_3_open"),
+        ("BBu20_2p5", "BB20_2p5"),
+        ("BB20_2", "BB20_2"),
+        ("VWAP", "VWAP"),
+        ("VWAP20", "VWAP20"),
+    ],
+)
+def test_names_resolve_to_one_canonical_form(text: str, canonical: str) -> None:
+    assert str(MANY.resolve(text).name) == canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "nearest"),
+    [
+        ("rsi14", MalformedName, "RSI14"),
+        ("Ema20_HLC3", MalformedName, "EMA20_hlc3"),
+        ("RSJ5", UnknownStat, "RSI5"),
+        ("RSIx5", UnknownStat, "RSI5"),
+        ("MACDq12_26_9", UnknownStat, "MACD12_26_9"),
+        ("BB20_2.5", MalformedName, "BB20_2p5"),
+        ("BB20", BadParameter, "BB20_2"),
+        ("BB20_1000", BadParameter, "BB20_100"),
+        ("RSI5p5", BadParameter, "RSI6"),
+        ("ATR0", BadParameter, "ATR1"),
+        ("ATR14_hl2", UnknownStat, "ATR14"),
+        ("EMA20_hcl3", UnknownStat, "EMA20_hlc3"),
+        ("EMA20_time", UnknownStat, "EMA20"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_nearest_that_can(
+    text: str, kind: type[StatNameError], nearest: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        MANY.resolve(text)
+    assert caught.value.nearest[0] == nearest
+    assert str(MANY.resolve(nearest).name) == nearest
+
+
+def test_a_parameter_left_out_of_the_name_is_zero_for_the_kernel() -> None:
+    assert MANY.resolve("VWAP").values == (0,)
+    assert MANY.resolve("VWAP20").values == (20,)
+
+
+def test_a_selected_input_takes_the_place_of_the_first() -> None:
+    assert MANY.resolve("EMA9_hl2").inputs == ("hl2",)
+    assert MANY.resolve("ATR9").inputs == ("high", "low", "close")
+
+
+def test_a_taken_name_an_unknown_input_and_a_small_letter_are_refused() -> None:
+    registry = Registry((declared(),))
+    with pytest.raises(DefinitionError, match="already"):
+        registry.register(declared())
+    with pytest.raises(DefinitionError, match="'mid' is none of"):
+        registry.register(declared("OTHER", inputs=("mid",)))
+    with pytest.raises(DefinitionError, match="upper-case"):
+        registry.register(declared("other"))
+    with pytest.raises(DefinitionError, match="selectable"):
+        registry.register(declared("OTHER", inputs=("time",), selectable=True))
+    assert [definition.name for definition in registry] == ["TOY"]
+    assert "TOY" in registry
