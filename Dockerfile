@@ -24,7 +24,7 @@ RUN pip wheel --no-deps --wheel-dir /wheels . \
 ENV NUMBA_CPU_NAME=generic \
     NUMBA_CACHE_DIR=/var/cache/monitor
 WORKDIR /
-RUN python -m monitor demo --seconds 5
+RUN python -m monitor warm
 
 
 FROM python:3.12-slim

@@ -68,6 +68,8 @@ define install
 	$(PIP) install 'pip>=22.3'
 	$(PIP) install --editable ".$${extra:+[$$extra]}"
 	cp pyproject.toml '$(VENV)'/.installed-"$${extra:-run}"
+	# Settings that are wrong are for the command itself to tell.
+	if [ -z "$$extra" ]; then '$(BIN)/python' -m monitor warm 2>/dev/null || :; fi
 )
 endef
 

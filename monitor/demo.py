@@ -95,8 +95,8 @@ def _die_with_parent() -> None:
 
 
 def _await_store(service: subprocess.Popen[str]) -> int | None:
-    """Wait for the first rows; the exit code where the service gave up instead."""
-    if not _until(lambda: service.poll() is not None or _has_rows(), START_S):
+    """Wait for the first market's stats; the exit code where the service gave up instead."""
+    if not _until(lambda: service.poll() is not None or _has_stats(), START_S):
         click.echo("market-monitor: the demo's service did not start in time", err=True)
         return 1
     return service.poll()
@@ -111,10 +111,10 @@ def _until(condition: Callable[[], bool], limit_s: float) -> bool:
     return True
 
 
-def _has_rows() -> bool:
+def _has_stats() -> bool:
     try:
         with ringbuf.attach(SEGMENT) as store:
-            return store.alive and any(len(ring) for ring in store.values())
+            return store.alive and any(ring.status != "syncing" for ring in store.values())
     except ringbuf.RingbufError:
         return False
 

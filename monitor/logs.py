@@ -9,12 +9,23 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 __all__ = ["JsonFormatter", "RateLimited", "TextFormatter", "setup"]
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _QUIET = ("aiohttp", "asyncio", "numba", "websockets")
+
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:
+    # It takes no parameters at run time before 3.11.
+    _StreamHandler = logging.StreamHandler
+
+
+class _Handler(_StreamHandler):
+    """Ours, to be recognised by the next `setup`."""
 
 
 def _utc(record: logging.LogRecord) -> str:
@@ -78,10 +89,6 @@ def setup(level: str = "INFO", form: str = "text", stream: TextIO | None = None)
         library = logging.getLogger(name)
         library.setLevel(max(logging.WARNING, root.level))
     return handler
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """Ours, to be recognised by the next `setup`."""
 
 
 class _Key:

@@ -34,6 +34,7 @@ from .protocol import Candle
 from .rest import InfoClient
 from .settings import Settings
 from .store import source_of, spec_of
+from .warming import warm
 from .wire import Embedded
 
 __all__ = ["Service", "greet", "run"]
@@ -263,6 +264,7 @@ async def run(settings: Settings) -> None:
     for warning in settings.warnings:
         log.warning("%s", warning)
     stats = plan(settings.stats, history=settings.history)
+    warm(stats)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     async with anyio.create_task_group() as tasks:

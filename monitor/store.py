@@ -19,7 +19,7 @@ from .markets import Market
 from .settings import Settings
 from .wire import Embedded
 
-__all__ = ["source_of", "spec_of"]
+__all__ = ["columns_of", "source_of", "spec_of"]
 
 _CANDLE_COLUMNS = (
     Column("time", "M", "ms UTC", "open time of the minute"),
@@ -46,15 +46,20 @@ def source_of(settings: Settings, embedded: Embedded | None) -> dict[str, Any]:
     return source
 
 
+def columns_of(plan: Plan) -> tuple[Column, ...]:
+    """The columns of a store: the candle's, the stats in their order, what these remember."""
+    stats = (Column(c.name, "f", c.unit, c.definition) for c in plan.columns)
+    return (*_CANDLE_COLUMNS, *stats)
+
+
 def spec_of(
     settings: Settings, markets: Sequence[Market], plan: Plan, source: dict[str, Any]
 ) -> StoreSpec:
     """The store that these settings ask for."""
-    stats = (Column(c.name, "f", c.unit, c.definition) for c in plan.columns)
     return StoreSpec(
         name=settings.segment,
         series=tuple(Series(market.name, market.coin) for market in markets),
-        columns=(*_CANDLE_COLUMNS, *stats),
+        columns=columns_of(plan),
         history=settings.history,
         interval_ms=INTERVAL_MS,
         lookback=plan.lookback + plan.runup,

@@ -104,8 +104,9 @@ class StoreBusy(RingbufError):
         self.pid = pid
 
     def __str__(self) -> str:
+        who = f"process {self.pid}" if self.pid > 0 else "another process"
         return (
-            f"store {self.name!r} is being written by process {self.pid}; "
+            f"store {self.name!r} is being written by {who}; "
             f"stop that one first, or use another segment name"
         )
 

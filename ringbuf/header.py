@@ -50,6 +50,11 @@ class Header:
         Raises NotAStore, WrongVersion or NotReady, each saying what was found and expected.
         """
         raw = os.pread(descriptor, layout.HEADER_SIZE, 0)
+        return cls.parse(raw, os.fstat(descriptor).st_size, name)
+
+    @classmethod
+    def parse(cls, raw: bytes, length: int, name: str) -> Header:
+        """The same from the first bytes of a segment of `length` bytes."""
         if len(raw) < layout.HEADER_SIZE:
             raise NotAStore(name, f"{len(raw)} bytes", f"a header of {layout.HEADER_SIZE} bytes")
         record: Any = np.frombuffer(raw, layout.HEADER_DTYPE)[0]
@@ -60,7 +65,7 @@ class Header:
         if record["ready"] != layout.READY:
             raise NotReady(name)
         header = cls(**{field.name: int(record[field.name]) for field in fields(cls)})
-        header._check(name, os.fstat(descriptor).st_size)
+        header._check(name, length)
         return header
 
     def _check(self, name: str, length: int) -> None:
@@ -77,7 +82,20 @@ class Header:
         for section, end in sections.items():
             if not 0 < end <= self.size:
                 raise NotAStore(name, f"{section} ending at byte {end}", f"at most {self.size}")
+        words = ("control_offset", "control_stride", "data_offset", "record_stride")
+        for field in (*words, "column_stride"):
+            if getattr(self, field) % layout.WORD_SIZE:
+                found = f"{field} = {getattr(self, field)}"
+                raise NotAStore(name, found, f"a multiple of {layout.WORD_SIZE}")
         smallest = {
+            "document_offset": layout.HEADER_SIZE,
+            "document_size": 2,
+            "columns_offset": layout.HEADER_SIZE,
+            "columns_stride": layout.COLUMN_DTYPE.itemsize,
+            "series_offset": layout.HEADER_SIZE,
+            "series_stride": layout.SERIES_DTYPE.itemsize,
+            "control_offset": layout.HEADER_SIZE,
+            "data_offset": layout.HEADER_SIZE,
             "capacity": self.history,
             "history": 1,
             "interval_ms": 1,

@@ -25,6 +25,7 @@ __all__ = [
     "clear_ahead",
     "commit",
     "copy_row",
+    "publish",
     "put_words",
     "release_fence",
     "settle",
@@ -37,6 +38,14 @@ _NEWEST = WORD["newest"]
 _CLOSED = WORD["closed"]
 _START = WORD["start"]
 _ORIGIN = WORD["origin"]
+_REWINDS = WORD["rewinds"]
+
+_WAKE, _EVERYBODY = 1, 2**31 - 1  # FUTEX_WAKE
+
+# C's syscall(): called from compiled code it costs half of what it does through ctypes.
+_syscall = types.ExternalFunction(
+    "syscall", types.int64(types.int64, types.uintp, *[types.int64] * 5)
+)
 
 # cache: a service starts in tenths of a second instead of seconds. No fastmath: the same bits on
 # every path. No bounds checks: every index comes from arithmetic modulo the capacity.
@@ -88,6 +97,17 @@ def announce(published: Any) -> None:
 
 
 @jit
+def publish(published: Any, futex: int) -> None:
+    """Count one publication and wake who sleeps; `futex` is the system call's number (or -1).
+
+    The call is made even when nobody sleeps: readers write nothing, so nobody can know.
+    """
+    announce(published)
+    if futex >= 0:
+        _syscall(futex, published.ctypes.data, _WAKE, _EVERYBODY, 0, 0, 0)
+
+
+@jit
 def settle() -> None:
     """A release fence for stores made outside of compiled code."""
     release_fence()
@@ -96,7 +116,9 @@ def settle() -> None:
 @jit
 def begin(control: Any, bar: int) -> None:
     """Open the record for writing; `bar` is the oldest one that will be touched."""
+    rewinds = control[_REWINDS] + (bar < control[_DIRTY])
     control[_DIRTY] = bar
+    store_release(control, _REWINDS, rewinds)  # SYNC: dirty_from before rewinds
     store_release(control, _SEQUENCE, control[_SEQUENCE] | 1)  # SYNC: dirty_from before odd
     release_fence()  # SYNC: odd before any row
 
@@ -171,3 +193,4 @@ def clear_ahead(records: Any, controls: Any, blank: Any, first: int, last: int) 
             clear_bar(records[series], blank, bar % capacity, capacity)
         if shrinks:
             commit(control)
+    release_fence()  # SYNC: cleared slots before the grid moves to them

@@ -36,7 +36,10 @@ them end at ``closed``; ``newest`` = -1 means none.
 a release fence, the rows and control words, then the next even ``sequence`` (release). A reader
 loads ``sequence`` (acquire; odd: try again), copies, then (acquire fence) loads ``sequence`` again:
 unchanged means that the copy is one consistent state. While ``sequence`` stays odd (the writer died
-in mid-write), rows before ``dirty_from`` are intact.
+in mid-write), rows before ``dirty_from`` are intact. A writer that never rests is met the same way:
+`rewinds` counts the writes whose ``dirty_from`` was older than the one before (stored after it, with
+release). Load `rewinds`, then ``dirty_from``, copy the rows before it, load `rewinds` again:
+unchanged means that none of them was touched meanwhile.
 
 **Grid.** ``grid`` in the header is the newest bar that any series has published. The slot of bar
 ``grid + 1`` is empty in every series. A series whose ``newest`` is behind ``grid`` has empty rows
@@ -154,6 +157,7 @@ _CONTROL: Final = [
     "corrected",
     "repaired",
     "rejected",
+    "rewinds",
 ]
 CONTROL_WORDS: Final = 32
 

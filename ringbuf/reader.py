@@ -11,8 +11,8 @@ oldest rows are overwritten an hour after they were taken. `Ring.last`, `Ring.sn
 **Ordering.** A consistent copy is a sequence-lock read (`layout`, "Sequence lock"): load the
 sequence word, copy, load it again. Each load is one aligned 8-byte access made by CPython or numpy.
 On x86-64 the processor performs loads in program order, and neither can be moved by a compiler
-across the C calls in between. Elsewhere (ARM) the processor may reorder them: there `_fence`, a
-release and an acquire of an uncontended lock, keeps the loads on their sides.
+across the C calls in between. Elsewhere (ARM) the processor may reorder them: there `fence`, a
+release and then an acquire of an uncontended lock, keeps the loads on their sides.
 """
 
 from __future__ import annotations
@@ -44,13 +44,20 @@ _GRID = layout.offset("grid") // layout.WORD_SIZE
 _lock = threading.Lock()
 
 
-def _fence() -> None:
-    """Keep the loads before this call before those after it, on processors that need telling."""
-    with _lock:
-        pass
-
-
 _ORDERED = platform.machine().lower() in ("x86_64", "amd64")
+
+
+def fence() -> None:
+    """Keep the loads before this call before those after it, on processors that need telling.
+
+    Taken twice: loads may sink past an acquire or rise above a release, so that both could meet
+    inside of one critical section. They cannot pass the release between two.
+    """
+    if not _ORDERED:
+        with _lock:
+            pass
+        with _lock:
+            pass
 
 
 class Ring:
@@ -213,12 +220,9 @@ class Ring:
         while True:
             before = words[base]
             if not before & 1:
-                if _ORDERED:
-                    value = read(None)
-                else:
-                    _fence()
-                    value = read(None)
-                    _fence()
+                fence()
+                value = read(None)
+                fence()
                 if words[base] == before:
                     return value
             now = time.monotonic()

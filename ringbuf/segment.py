@@ -103,18 +103,19 @@ def free_space() -> tuple[int, int]:
     return stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize
 
 
-def reserve(name: str, size: int, mode: int) -> tuple[int, Path]:
+def reserve(name: str, size: int) -> tuple[int, Path]:
     """A new file of `size` bytes beside the public name, its memory really there.
 
-    Returns a read-write descriptor and the temporary path. Raises NoSpace instead of letting the
+    Returns a read-write descriptor and the temporary path, which only its owner may use yet. To be
+    called under `name_lock`. Raises NoSpace instead of letting the
     process die of SIGBUS at some later store.
     """
-    temporary = path_of(name).with_name(f"{name}.{os.getpid()}.keep")
+    # No store can have a name with ~ in it, and whoever died here left the same file: it is reused.
+    temporary = path_of(name).with_name(f"{name}~new")
     temporary.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
-        os.fchmod(descriptor, mode)
         free, total = free_space()
         if size > free:
             raise NoSpace(name, size, free, total)
@@ -136,19 +137,21 @@ def reserve(name: str, size: int, mode: int) -> tuple[int, Path]:
 def name_lock(name: str) -> Iterator[None]:
     """Hold the store's name: nobody else creates, replaces or removes it meanwhile."""
     path = path_of(name).with_name(f"{name}.lock")
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # The file may have been removed while we waited: a lock on it would protect nothing.
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_ino == os.fstat(descriptor).st_ino:
-                break
-        os.close(descriptor)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # The file may have been removed while we waited: a lock on it would protect nothing.
+            if not _is(path, os.fstat(descriptor).st_ino):
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+        finally:
+            os.close(descriptor)
 
 
 def take(path: Path, name: str) -> int:
@@ -172,8 +175,11 @@ def take(path: Path, name: str) -> int:
 
 
 def is_held(descriptor: int) -> bool:
-    """Does some process hold the life lock? A read-only descriptor can ask, not take."""
-    request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    """Does some process hold the life lock? A read-only descriptor can ask, not take.
+
+    Asks for what a read lock would meet: a write lock alone, which only a writer can have taken.
+    """
+    request = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
     answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, request)
     return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
 
@@ -181,7 +187,7 @@ def is_held(descriptor: int) -> bool:
 def publish(temporary: Path, name: str) -> None:
     """Give a finished segment its two names; whatever had them before loses them."""
     temporary.replace(keep_path(name))
-    link = path_of(name).with_name(f"{name}.{os.getpid()}.lock")
+    link = path_of(name).with_name(f"{name}~link")
     link.unlink(missing_ok=True)
     os.link(keep_path(name), link)
     link.replace(path_of(name))
@@ -192,14 +198,12 @@ def restore(name: str, inode: int) -> bool:
 
     Only the process that holds the segment of this `inode` may call it.
     """
-    path = path_of(name)
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_ino == inode:
-            return False
+    path, keep = path_of(name), keep_path(name)
+    if _is(path, inode) or not _is(keep, inode):
+        return False
     with contextlib.suppress(FileNotFoundError, FileExistsError):
-        if keep_path(name).stat().st_ino == inode:
-            os.link(keep_path(name), path)
-            return True
+        os.link(keep, path)
+        return True
     return False
 
 
@@ -207,3 +211,10 @@ def unlink(name: str) -> None:
     """Unlink both names. Mapped readers keep their memory."""
     path_of(name).unlink(missing_ok=True)
     keep_path(name).unlink(missing_ok=True)
+
+
+def _is(path: Path, inode: int) -> bool:
+    try:
+        return path.stat().st_ino == inode
+    except FileNotFoundError:
+        return False

@@ -80,9 +80,14 @@ class StoreSpec:
             )
             if twice or len(set(names)) != len(names):
                 raise LayoutError(f"two of the {what} names are the same: {sorted(twice)}")
-            long = [name for name in names if not 0 < len(name.encode()) < 64]
-            if long:
-                raise LayoutError(f"{what} name {long[0]!r}: expected 1 to 63 bytes")
+            if not all(names):
+                raise LayoutError(f"a {what} without a name")
+        for field_name, room, texts in self._texts():
+            for text in texts:
+                if len(text.encode()) > room or "\0" in text:
+                    raise LayoutError(
+                        f"{field_name} {text!r}: expected at most {room} bytes, none of them zero"
+                    )
         if not self.series:
             raise LayoutError("a store needs at least one series")
         if self.history < 1 or self.lookback < 0 or self.interval_ms < 1:
@@ -92,6 +97,16 @@ class StoreSpec:
         unknown = [column.kind for column in self.columns if column.kind not in layout.KINDS]
         if unknown:
             raise LayoutError(f"column kind {unknown[0]!r}: expected one of {list(layout.KINDS)}")
+
+    def _texts(self) -> list[tuple[str, int, list[str]]]:
+        """What the column and series tables hold: each text's field, its room in bytes, itself."""
+        return [
+            ("column name", 63, [column.name for column in self.columns]),
+            ("unit", 32, [column.unit for column in self.columns]),
+            ("definition", 152, [column.definition for column in self.columns]),
+            ("series name", 63, [series.name for series in self.series]),
+            ("alias", 64, [series.alias for series in self.series]),
+        ]
 
     def document(self) -> dict[str, Any]:
         """The part of the JSON document that numbers in the header cannot say."""
@@ -152,7 +167,8 @@ class Geometry:
         record_stride = column_stride * held
         # The document holds the data's offset, and its length moves that offset: it is padded to a
         # size that does not depend on the digits.
-        document_size = _aligned(len(json.dumps(spec.document())) + 1024 + 64 * len(spec.columns))
+        described = sum(len(json.dumps(column.name)) + 64 for column in spec.columns)
+        document_size = _aligned(len(json.dumps(spec.document())) + 1024 + described)
         columns_offset = layout.HEADER_SIZE + document_size
         series_offset = columns_offset + layout.COLUMN_DTYPE.itemsize * len(spec.columns)
         control_offset = series_offset + layout.SERIES_DTYPE.itemsize * len(spec.series)

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import functools
 import os
 import platform
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["wait", "waker"]
+__all__ = ["FUTEX", "wait"]
 
 _SYSCALL = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "ppc64le": 221, "s390x": 238}
-_NUMBER = _SYSCALL.get(platform.machine())
-_WAIT, _WAKE = 0, 1
-_EVERYBODY = 2**31 - 1
+FUTEX = _SYSCALL.get(platform.machine(), -1)
+"""Number of the system call; -1 where it is not known: readers then poll."""
+
+_WAIT = 0
 _POLL_S = 0.01
 
 
@@ -33,19 +32,6 @@ class _Timespec(ctypes.Structure):
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def waker(word: npt.NDArray[np.uint32]) -> Callable[[], object]:
-    """A function that wakes every process that sleeps on `word`.
-
-    One system call, even when nobody sleeps: readers write nothing, so nobody can know. Its
-    arguments are converted once, here: that took four times as long as the call.
-    """
-    if _NUMBER is None:
-        return lambda: None
-    arguments = [ctypes.c_long(_NUMBER), ctypes.c_void_p(word.ctypes.data)]
-    arguments += [ctypes.c_long(value) for value in (_WAKE, _EVERYBODY, 0, 0, 0)]
-    return functools.partial(_libc.syscall, *arguments)
 
 
 def wait(word: npt.NDArray[np.uint32], seen: int, timeout: float | None) -> bool:
@@ -59,13 +45,13 @@ def wait(word: npt.NDArray[np.uint32], seen: int, timeout: float | None) -> bool
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             return False
-        if _NUMBER is None:
+        if FUTEX < 0:
             time.sleep(_POLL_S if left is None else min(left, _POLL_S))
             continue
         limit: Any = None
         if left is not None:
             limit = ctypes.byref(_Timespec(int(left), int(left % 1 * 1e9)))
-        if _libc.syscall(_NUMBER, address, _WAIT, ctypes.c_uint32(seen), limit, None, 0) == -1:
+        if _libc.syscall(FUTEX, address, _WAIT, ctypes.c_uint32(seen), limit, None, 0) == -1:
             code = ctypes.get_errno()
             if code not in (errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT):
                 raise OSError(code, os.strerror(code))

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import kernels, layout, segment, waiting
-from .errors import LayoutError
+from .errors import LayoutError, UnknownName
 from .ownership import refuse_if_held
 from .spec import Geometry, StoreSpec
 
@@ -59,7 +59,6 @@ class Writer:
             _shared.add(self)
         self.header = np.frombuffer(memory, layout.HEADER_DTYPE, 1)
         self._published = self.header["published"]
-        self._wake = waiting.waker(self._published)
         count = len(spec.series)
         self.controls: npt.NDArray[np.int64] = np.frombuffer(
             memory, np.int64, count * layout.CONTROL_WORDS, geometry.control_offset
@@ -93,27 +92,32 @@ class Writer:
         """Write one row by column name; absent columns are empty. The general, slow way.
 
         `bar` is any bar from one before the readable run to any later one; a gap starts a new run.
-        Raises LayoutError for a bar that the ring no longer holds, or that is not part of the run.
+        Raises LayoutError for a bar that the ring no longer holds, or that is not part of the run,
+        UnknownName for a column; nothing has changed then.
         """
-        control = self.controls[series]
-        newest, start = int(control[layout.WORD["newest"]]), int(control[layout.WORD["start"]])
-        self.advance(bar)
-        oldest = self.grid + 2 - self.geometry.capacity
-        if bar < oldest or (newest >= 0 and bar < start - 1):
-            raise LayoutError(f"bar {bar} of series {series}: expected {max(oldest, start - 1)} on")
         words = self.blank.copy()
         words[0] = bar * self.spec.interval_ms
         for name, value in row.items():
-            kind = self.spec.columns[self.column[name]].kind
-            words[self.column[name]] = (
-                np.float64(value).view(np.int64) if kind == "f" else np.int64(value)
-            )
+            column = self._position(name)
+            kind = self.spec.columns[column].kind
+            words[column] = np.float64(value).view(np.int64) if kind == "f" else np.int64(value)
+        control = self.controls[series]
+        newest, start = int(control[layout.WORD["newest"]]), int(control[layout.WORD["start"]])
+        oldest = max(self.grid + 2 - self.geometry.capacity, start - 1 if newest >= 0 else 0, 0)
+        if bar < oldest:
+            raise LayoutError(f"bar {bar} of series {series}: expected {oldest} on")
+        self.advance(bar)
         kernels.put_words(self.integers[series], control, words, bar, self.geometry.capacity)
+
+    def _position(self, column: str) -> int:
+        try:
+            return self.column[column]
+        except KeyError:
+            raise UnknownName("column", column, self.column) from None
 
     def publish(self) -> None:
         """Tell readers that something is new: once a burst, after its last commit."""
-        kernels.announce(self._published)
-        self._wake()
+        kernels.publish(self._published, waiting.FUTEX)
 
     def set_state(self, state: int) -> None:
         """One of `layout.STARTING`, `RUNNING`, `STOPPED`; wakes readers."""
@@ -165,13 +169,17 @@ def create(spec: StoreSpec, *, mode: int = 0o600) -> Writer:
     geometry = Geometry.of(spec)
     with segment.name_lock(spec.name):
         refuse_if_held(spec.name)
-        descriptor, temporary = segment.reserve(spec.name, geometry.size, mode)
+        descriptor, temporary = segment.reserve(spec.name, geometry.size)
         try:
-            life = segment.take(temporary, spec.name)
             memory = segment.map_writable(descriptor, geometry.size)
-            writer = Writer(spec, geometry, memory, life)
-            lay_out(writer)
-            segment.publish(temporary, spec.name)
+            writer = Writer(spec, geometry, memory, segment.take(temporary, spec.name))
+            try:
+                lay_out(writer)
+                os.fchmod(descriptor, mode)
+                segment.publish(temporary, spec.name)
+            except BaseException:
+                writer.disown()
+                raise
         finally:
             temporary.unlink(missing_ok=True)
             os.close(descriptor)

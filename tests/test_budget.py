@@ -86,6 +86,15 @@ def test_a_burst_goes_at_once_and_the_background_waits_for_it_to_age() -> None:
     assert weights.total == 1_021
 
 
+def test_a_time_that_cannot_be_added_exactly_frees_its_weight_all_the_same() -> None:
+    weights = WeightBudget(100, 100)
+    at = 1.5465179751192863
+    weights.reserve(100, at)
+    ready = weights.reserve(100, at + 1)
+    assert weights.reserve(100, ready) == ready
+    assert weights.spent(ready) == 100
+
+
 def test_the_background_leaves_room_for_what_is_urgent() -> None:
     weights = WeightBudget(600, 1_000)
     while weights.reserve(100, 0.0) <= 0.0:
@@ -106,7 +115,7 @@ def test_more_rows_than_expected_are_charged_and_fewer_give_nothing_back() -> No
     weights.reserve(weight_of("candleSnapshot", 60), 0.0)
     assert weights.debit_rows("candleSnapshot", 60, 5_000, 1.0) == 83
     assert weights.spent(1.0) == 104
-    assert weights.debit_rows("candleSnapshot", 60, 1, 2.0) == 0
+    assert weights.debit_rows("candleSnapshot", 5_000, 1, 2.0) == 0
     assert weights.spent(2.0) == 104
 
 

@@ -93,6 +93,24 @@ def test_a_lie_about_the_future_moves_nothing_even_when_repeated_by_other_lies()
     assert clock.now_ms() == pytest.approx(TRUE_MS + 49_000)
 
 
+def test_witnesses_that_disagree_move_nothing() -> None:
+    machine, clock = started()
+    clock.observe(TRUE_MS)
+    for n in range(1, 20):
+        machine.seconds += 1.0
+        assert not clock.observe(TRUE_MS + n**2 * 86_400_000.0)
+    assert clock.now_ms() == pytest.approx(TRUE_MS + 19_000)
+
+
+def test_witnesses_too_far_apart_move_nothing() -> None:
+    machine, clock = started()
+    clock.observe(TRUE_MS)
+    for _ in range(5):
+        machine.seconds += 60.0
+        offset = (machine.seconds - 1_000.0) * 1_000
+        assert not clock.observe(TRUE_MS + 3_600_000 + offset)
+
+
 def test_an_answer_asked_for_is_believed_at_once() -> None:
     _, clock = started()
     clock.observe(TRUE_MS)

@@ -56,6 +56,13 @@ def test_a_range_gives_the_bars_that_overlap_it_both_ends_included(
     assert [(row["t"] - OPEN_MS) // MINUTE for row in rows] == opens
 
 
+@pytest.mark.parametrize("name", ["1m", "1d", "1M"])
+def test_times_at_the_end_of_the_world_are_no_error(exchange: Exchange, name: str) -> None:
+    latest = (1 << 63) - 1
+    assert candles(exchange, interval=name, startTime=latest, endTime=latest) == []
+    assert candles(exchange, interval=name, endTime=latest) == candles(exchange, interval=name)
+
+
 def test_a_row_has_the_keys_types_and_values_of_the_truth(exchange: Exchange) -> None:
     rows = candles(exchange, "kPEPE")
     assert len(rows) == 5_000

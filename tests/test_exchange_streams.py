@@ -89,12 +89,16 @@ def test_frames_are_driven_by_trades_at_one_to_two_a_second() -> None:
 def test_a_minute_without_trades_sends_nothing_and_one_with_trades_is_always_heard_of() -> None:
     exchange, session = opened()
     subscribe(exchange, session, type="candle", coin="FTT", interval="1m")
-    frames = bars(run(exchange, session, START_MS + 300 * MINUTE))
+    frames = bars(run(exchange, session, START_MS + 3_000 * MINUTE))
     rows = exchange.truth("FTT", START_MS, exchange.now_ms)[:-1]
     heard = {bar["t"] for _, bar in frames}
     assert {row.open_ms for row in rows if row.trades} <= heard
     assert not heard & {row.open_ms for row in rows if not row.trades}
-    assert sum(not row.trades for row in rows) > 100
+    assert sum(not row.trades for row in rows) > 1_000
+    # The case in question was there: a first trade in the last moments of its minute.
+    times = [trade[0] for trade in exchange.desk("FTT").tape.recent(exchange.now_ms, 10_000)]
+    firsts = {time // MINUTE: time % MINUTE for time in reversed(times) if time > START_MS}
+    assert any(rest >= MINUTE - 5 for rest in firsts.values())
 
 
 def test_some_minutes_lack_their_last_trades_and_only_those_of_their_last_moments() -> None:
@@ -137,6 +141,21 @@ def test_subscribing_pushes_the_open_bar_only_if_it_is_traded() -> None:
     assert numbers(bar["data"]) == tuple(row)
     subscribe(exchange, session, type="candle", coin="@166", interval="1m")
     assert len(session.take()) == 1
+
+
+def test_subscribing_anew_does_not_multiply_the_frames() -> None:
+    told = []
+    for again in (0, 3):
+        exchange, session = opened()
+        subscribe(exchange, session, type="bbo", coin="BTC")
+        for _ in range(again):
+            sub = {"type": "bbo", "coin": "BTC"}
+            exchange.receive(session, json.dumps({"method": "unsubscribe", "subscription": sub}))
+            subscribe(exchange, session, **sub)
+        session.take()
+        exchange.advance(START_MS + MINUTE)
+        told.append(session.take())
+    assert told[0] == told[1]
 
 
 def test_a_second_subscriber_gets_the_newest_state_and_then_the_same_frames() -> None:
@@ -238,21 +257,19 @@ def test_the_days_volume_moves_exactly_with_the_trades() -> None:
     assert {"activeAssetCtx", "activeSpotAssetCtx"} <= {frame["channel"] for _, frame in told}
     for coin in ("BTC", "@107"):
         seen = [
-            (at, float(frame["data"]["ctx"]["dayBaseVlm"]))
+            (at, frame["data"]["ctx"])
             for at, frame in told
             if frame["channel"].startswith("active") and frame["data"]["coin"] == coin
         ]
         assert len(seen) > 150
-        start, end = seen[0], seen[-1]
-        traded = (
-            sum(
-                trade[2]
-                for trade in exchange.desk(coin).tape.recent(end[0], 10_000)
-                if start[0] < trade[0] <= end[0]
-            )
-            / 10 ** exchange.desk(coin).sizes
-        )
-        assert end[1] - start[1] == pytest.approx(traded, rel=1e-6)
+        desk = exchange.desk(coin)
+        trades = [t for t in desk.tape.recent(seen[-1][0], 10_000) if t[0] > seen[0][0]]
+        units = 10**desk.sizes
+        base = sum(sz for _, _, sz in trades) / units
+        notional = sum(px * sz for _, px, sz in trades) / units
+        for key, traded in (("dayBaseVlm", base), ("dayNtlVlm", notional)):
+            moved = float(seen[-1][1][key]) - float(seen[0][1][key])
+            assert moved == pytest.approx(traded, rel=1e-5)
 
 
 def test_fast_books_have_five_levels_and_others_twenty() -> None:
