@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["JUMP_MS", "WINDOW_S", "Clock", "ExchangeClock", "ManualClock"]
 
 JUMP_MS = 2_000.0
-"""An offset that grows by more than this many exchange ms needs a second witness."""
+"""An offset that grows by more than this many exchange ms needs a second witness (times the rate of
+an accelerated exchange, where the same delays of this machine are that much longer)."""
 
 WINDOW_S = 600.0
 """How long a sample's offset counts, in monotonic seconds. Long enough that some frame came through
@@ -90,6 +91,7 @@ class ExchangeClock:
         if not 0.0 < rate < math.inf:
             raise ValueError(f"found clock rate {rate!r}, expected a positive number")
         self._ms_per_s = 1000.0 * rate
+        self._jump_ms = JUMP_MS * max(1.0, rate)
         self._rate = rate
         self._offset_ms = now_ms - self._monotonic() * self._ms_per_s
         self._last_observed: float | None = None
@@ -142,13 +144,13 @@ class ExchangeClock:
         if not 0.0 < block_time_ms < math.inf:
             return False
         offset = block_time_ms - at * self._ms_per_s
-        if self.synchronised and not trusted and offset > self._offset_ms + JUMP_MS:
+        if self.synchronised and not trusted and offset > self._offset_ms + self._jump_ms:
             witness = self._witness
             self._witness = (at, offset)
             if (
                 witness is None
                 or at - witness[0] > _WITNESS_S
-                or abs(offset - witness[1]) > JUMP_MS
+                or abs(offset - witness[1]) > self._jump_ms
             ):
                 return False
         self._witness = None

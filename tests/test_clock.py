@@ -93,6 +93,14 @@ def test_a_lie_about_the_future_moves_nothing_even_when_repeated_by_other_lies()
     assert clock.now_ms() == pytest.approx(TRUE_MS + 49_000)
 
 
+def test_an_accelerated_clock_allows_the_same_delays_of_this_machine() -> None:
+    machine, clock = started(rate=60.0)
+    clock.observe(TRUE_MS)
+    machine.seconds += 1.0
+    assert clock.observe(TRUE_MS + 60_000 + JUMP_MS * 60)
+    assert not clock.observe(TRUE_MS + 60_000 + JUMP_MS * 121)
+
+
 def test_witnesses_that_disagree_move_nothing() -> None:
     machine, clock = started()
     clock.observe(TRUE_MS)
