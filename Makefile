@@ -93,7 +93,7 @@ test: ## the whole quick suite
 
 bench: ## the benchmarks, beside their peers
 	@$(call install,bench)
-	exec '$(BIN)/python' -m pytest benchmarks $(ARGS)
+	exec '$(BIN)/python' -m pytest benchmarks --benchmark-columns=min,median,iqr,ops --benchmark-sort=name $(ARGS)
 
 lint: ## style, format, types, Dockerfile and import rules
 	@$(call install,lint)

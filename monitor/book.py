@@ -21,7 +21,7 @@ from ringbuf.writer import Writer
 from .kernels import CANDLE_COLUMNS, CLOSED
 from .ledger import Ledger
 
-__all__ = ["COUNTERS", "GRACE_MS", "INTERVAL_MS", "STATUSES", "Book", "Note"]
+__all__ = ["COUNTERS", "GRACE_MS", "INTERVAL_MS", "LIVE", "STATUSES", "Book", "Note"]
 
 INTERVAL_MS: Final = 60_000
 GRACE_MS: Final = 2_500.0
@@ -29,7 +29,7 @@ GRACE_MS: Final = 2_500.0
 one or two a second for a market."""
 
 STATUSES: Final = ("syncing", "live", "quiet", "stale")
-_SYNCING, _LIVE, _QUIET, _STALE = range(4)
+_SYNCING, LIVE, _QUIET, _STALE = range(4)
 
 COUNTERS: Final = (
     "frames",
@@ -160,9 +160,10 @@ class Book:
         elif not ledger.filled or hole:
             status = _SYNCING
         elif ledger.heard_ms // INTERVAL_MS >= now_ms // INTERVAL_MS - 1:
-            status = _LIVE
+            status = LIVE
         else:
             status = _QUIET
-        changed = int(self.controls[market, _STATUS]) != status
-        self.controls[market, _STATUS] = status
-        return changed
+        if status == ledger.status:
+            return False
+        self.controls[market, _STATUS] = ledger.status = status
+        return True

@@ -3,35 +3,68 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import click
 
-from indicators import plan
+from indicators import Plan, plan
+from indicators.errors import IndicatorError
 from ringbuf import segment
 from ringbuf.spec import Geometry
 
 from .budget import WeightBudget, weight_of
 from .clock import ExchangeClock
-from .errors import Problem, SettingsError
-from .markets import resolve
+from .errors import MarketError, MonitorError, Problem, SettingsError
+from .feed import needed
+from .markets import Market, Resolution, resolve
 from .rest import InfoClient
 from .rows import RETENTION
 from .settings import Settings
 from .store import source_of, spec_of
 
-__all__ = ["run"]
+__all__ = ["run", "within_subscriptions"]
 
 log = logging.getLogger(__name__)
 
 
+class _Several(MonitorError):
+    """Problems of different kinds, a line for each."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
+
+
+def within_subscriptions(settings: Settings, markets: Sequence[Market]) -> None:
+    """Raise SettingsError where following the markets takes more subscriptions than are allowed."""
+    wanted = needed(sum(not market.delisted for market in markets))
+    if wanted > settings.subscriptions:
+        expected = f"{wanted} for {len(markets)} markets, or fewer markets"
+        raise SettingsError(
+            [Problem("MONITOR_SUBSCRIPTIONS", str(settings.subscriptions), expected)]
+        )
+
+
 async def run(settings: Settings) -> None:
     """Print the report; raise what is wrong, all problems that can be found at once."""
-    stats = plan(settings.stats, history=settings.history)
+    stats: Plan | None = None
+    resolution: Resolution | None = None
+    problems: list[Exception] = []
+    try:
+        stats = plan(settings.stats, history=settings.history)
+    except IndicatorError as error:
+        problems.append(error)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     async with InfoClient(settings.api_url, weights, clock, attempts=2) as client:
         status = await client.exchange_status()
-        resolution = resolve(settings.markets, await client.universe())
+        universe = await client.universe()
+    try:
+        resolution = resolve(settings.markets, universe)
+        within_subscriptions(settings, resolution.markets)
+    except (MarketError, SettingsError) as error:
+        problems.append(error)
+    if problems or stats is None or resolution is None:
+        raise _Several(*problems)
     source = source_of(settings, status.embedded)
     spec = spec_of(settings, resolution.markets, stats, source)
     needed = Geometry.of(spec).size

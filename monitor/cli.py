@@ -41,6 +41,9 @@ def _plain_errors() -> Iterator[None]:
         yield
     except Exception as error:
         cause = _innermost(error)
+        if isinstance(cause, PermissionError) and cause.filename is not None:
+            click.echo(f"market-monitor: not allowed: {cause}", err=True)
+            sys.exit(WRONG)
         # Told by the module: importing every errors module would load most of the program.
         if type(cause).__module__.partition(".")[0] not in OUR_ROOMS:
             raise
@@ -130,10 +133,10 @@ def exchange(
             click.echo(f"{fault.name:12} {fault.unit:12} {fault.help}")
         return
     with _plain_errors():
-        chosen = int(markets) if markets and markets.isdigit() else markets and Path(markets)
-        config = ExchangeConfig(
-            markets=chosen or None, seed=seed, rate=speed, faults=parse_faults(faults)
-        )
+        chosen: int | Path | None = None
+        if markets:
+            chosen = int(markets) if markets.isdecimal() else Path(markets)
+        config = ExchangeConfig(markets=chosen, seed=seed, rate=speed, faults=parse_faults(faults))
         _serve(functools.partial(_exchange, config, host, port))
 
 

@@ -20,7 +20,7 @@ _ROOMS = ("ringbuf", "indicators", "monitor")
 
 
 def keep_cache() -> Path:
-    """Set numba's cache folder for this process; call before anything is compiled.
+    """Set numba's cache folder for this process; call before the modules of kernels are imported.
 
     Below ``NUMBA_CACHE_DIR`` where that is set, else in the user's cache folder, else (no home, or
     a read-only one) in a temporary folder. Returns the folder.
@@ -28,13 +28,13 @@ def keep_cache() -> Path:
     import numba
 
     base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
-    home = Path(base) if base else Path.home() / ".cache"
-    folder = home / "market-monitor" / _fingerprint(numba.__version__)
     try:
+        home = Path(base) if base else Path.home() / ".cache"
+        folder = home / "market-monitor" / _fingerprint(numba.__version__)
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(folder)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user that has no home
         folder = Path(tempfile.mkdtemp(prefix="market-monitor-"))
     numba.config.CACHE_DIR = str(folder)
     return folder

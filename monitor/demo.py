@@ -6,13 +6,14 @@ store has a name of its own and is removed at the end. The prices are invented; 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -31,8 +32,9 @@ def run(*, seconds: float | None, speed: float, markets: str | None) -> int:
     """Run until Ctrl-C, or for `seconds` of the table; returns the exit code."""
     import read
 
+    ownership.refuse_if_held(SEGMENT)
     children: list[subprocess.Popen[str]] = []
-    signal.signal(signal.SIGTERM, _interrupt)
+    _interrupted_by(_interrupt)
     try:
         exchange = _start(["exchange", "--speed", str(speed)], stdout=subprocess.PIPE)
         children.append(exchange)
@@ -46,14 +48,27 @@ def run(*, seconds: float | None, speed: float, markets: str | None) -> int:
         code = _await_store(service)
         if code is not None:
             return code
-        read.watch(SEGMENT, seconds=seconds, stop=lambda: service.poll() is not None)
-        return service.poll() or 0
+        read.watch(SEGMENT, seconds=seconds, stop=lambda: _ended(children) is not None)
+        ended = _ended(children)
+        if ended is not None:
+            what = "exchange" if ended is exchange else "service"
+            click.echo(f"market-monitor: the demo's {what} ended: {ended.returncode}", err=True)
+            return 1
     except KeyboardInterrupt:
-        return 0
+        pass
     finally:
+        # Whoever is impatient now would leave children and a store behind.
+        _interrupted_by(signal.SIG_IGN)
         for child in reversed(children):
             _stop(child)
         _remove()
+    return 0
+
+
+def _interrupted_by(handler: Callable[[int, object], None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's background job
+            signal.signal(number, handler)
 
 
 def _interrupt(_number: int, _frame: object) -> None:
@@ -96,7 +111,7 @@ def _die_with_parent() -> None:
 
 def _await_store(service: subprocess.Popen[str]) -> int | None:
     """Wait for the first market's stats; the exit code where the service gave up instead."""
-    if not _until(lambda: service.poll() is not None or _has_stats(), START_S):
+    if not _until(lambda: service.poll() is not None or _has_stats(service.pid), START_S):
         click.echo("market-monitor: the demo's service did not start in time", err=True)
         return 1
     return service.poll()
@@ -111,10 +126,15 @@ def _until(condition: Callable[[], bool], limit_s: float) -> bool:
     return True
 
 
-def _has_stats() -> bool:
+def _ended(children: Sequence[subprocess.Popen[str]]) -> subprocess.Popen[str] | None:
+    return next((child for child in children if child.poll() is not None), None)
+
+
+def _has_stats(writer: int) -> bool:
     try:
         with ringbuf.attach(SEGMENT) as store:
-            return store.alive and any(ring.status != "syncing" for ring in store.values())
+            ours = store.alive and store.header.writer_pid == writer
+            return ours and any(ring.status != "syncing" for ring in store.values())
     except ringbuf.RingbufError:
         return False
 
@@ -130,7 +150,5 @@ def _stop(child: subprocess.Popen[str]) -> None:
 
 def _remove() -> None:
     """The demo's own store; another demo's, still running, is left alone."""
-    try:
+    with contextlib.suppress(ringbuf.StoreBusy):
         ownership.remove(SEGMENT)
-    except ringbuf.StoreBusy as error:
-        click.echo(f"market-monitor: left alone: {error}", err=True)

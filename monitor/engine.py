@@ -22,7 +22,7 @@ from ringbuf.layout import WORD
 from ringbuf.writer import Writer
 
 from . import kernels
-from .book import GRACE_MS, INTERVAL_MS, Book
+from .book import GRACE_MS, INTERVAL_MS, LIVE, Book
 from .history import History
 from .ledger import Ledger, Stream
 from .protocol import Candle, check_candle
@@ -38,11 +38,7 @@ LEAP_BARS = 10
 _NEWEST = WORD["newest"]
 _CLOSED = WORD["closed"]
 _START = WORD["start"]
-_CONFIRMED = WORD["confirmed"]
 _REJECTED = WORD["rejected"]
-_HEARD = WORD["heard_ns"]
-_TRADES = kernels.CANDLE_COLUMNS.index("trades")
-_VOLUME = kernels.CANDLE_COLUMNS.index("volume")
 
 
 class Engine:
@@ -69,54 +65,83 @@ class Engine:
         volume) wins.
         """
         book = self.book
-        book.counters["frames"] += 1
+        counters = book.counters
+        counters["frames"] += 1
         market = book.index.get(candle.coin)
         if market is None:
-            book.counters["unknown_coin"] += 1
+            counters["unknown_coin"] += 1
             book.note("unknown coin", f"a candle of {candle.coin!r}, which was not asked for")
             return False
         fault = check_candle(candle, now_ms=now_ms)
-        if fault is None and candle.trades == 0:
-            fault = "no trades"  # the socket tells trades only; such a frame proves nothing
-        if fault is not None:
-            book.counters["rejected"] += 1
-            book.controls[market, _REJECTED] += 1
-            book.note(f"rejected {candle.coin}", f"rejected for its {fault}: {candle}")
+        if fault is not None or candle.trades == 0:
+            # The socket tells trades only; a frame without any proves nothing.
+            self._reject(market, candle, fault or "no trades", now_ms)
             return False
-        control = book.controls[market]
-        control[_HEARD] = now_ns
-        book.ledgers[market].heard_ms = now_ms
+        ledger = book.ledgers[market]
+        ledger.heard_ms = now_ms
         bar = candle.open_ms // INTERVAL_MS
-        flags = 0
-        if bar <= control[_NEWEST]:
-            if bar < control[_START]:
-                book.counters["late"] += 1
-                return False
-            if not self._newer(market, bar, candle):
-                book.counters["older"] += 1
-                return False
-            if bar <= control[_CLOSED]:
-                flags = kernels.CLOSED
-                book.counters["corrected"] += 1
-                # REST said less, or has not been asked: it is asked (again).
-                control[_CONFIRMED] = min(int(control[_CONFIRMED]), bar - 1)
-        else:
+        code = self._place(market, candle, ledger.certain, False, now_ms, now_ns)
+        if code == kernels.AHEAD:
             self._approach(market, bar, now_ms)
-        self._place(market, bar, candle, flags, now_ms, now_ns)
+            self._writer.advance(bar)
+            code = self._place(market, candle, ledger.certain, True, now_ms, now_ns)
+            book.judge(market, now_ms)
+        elif code == kernels.OLDER:
+            counters["older"] += 1
+            return False
+        elif code == kernels.LATE:
+            counters["late"] += 1
+            return False
+        elif code == kernels.CORRECTED:
+            counters["corrected"] += 1
+        counters["placed"] += 1
+        ledger.traded = max(ledger.traded, bar)
+        if ledger.status != LIVE:
+            book.judge(market, now_ms)
         return True
 
-    def _newer(self, market: int, bar: int, candle: Candle) -> bool:
-        column = bar % self.book.capacity
-        trades = int(self._writer.integers[market, _TRADES, column])
-        volume = float(self._writer.floats[market, _VOLUME, column])
-        return (candle.trades, candle.volume) > (trades, volume)
+    def _place(
+        self, market: int, candle: Candle, certain: int, opens: bool, now_ms: float, now_ns: int
+    ) -> int:
+        code: int = kernels.place(
+            *self.book.arrays,
+            market,
+            candle.open_ms,
+            INTERVAL_MS,
+            candle.open,
+            candle.high,
+            candle.low,
+            candle.close,
+            candle.volume,
+            candle.trades,
+            certain,
+            opens,
+            int(now_ms),
+            now_ns,
+        )
+        return code
+
+    def _reject(self, market: int, candle: Candle, fault: str, now_ms: float) -> None:
+        book = self.book
+        book.counters["rejected"] += 1
+        book.controls[market, _REJECTED] += 1
+        book.note(f"rejected {candle.coin}", f"rejected for its {fault}: {candle}")
+        self._doubt(market, candle.open_ms // INTERVAL_MS, now_ms)
+
+    def _doubt(self, market: int, bar: int, now_ms: float) -> None:
+        """A frame, of `bar` by its own account, could not be used: what did it tell?"""
+        now_bar = int(now_ms // INTERVAL_MS)
+        if not 0 <= bar - now_bar <= LEAP_BARS:
+            bar = now_bar  # of no known minute, or of one that is over and was told about before
+        self.book.ledgers[market].doubt(bar)
+        self.book.judge(market, now_ms)
 
     def _approach(self, market: int, bar: int, now_ms: float) -> None:
         """Get the market ready for its first row at `bar`, ahead of all that it has."""
         book, ledger = self.book, self.book.ledgers[market]
         newest = book.newest(market)
         if newest < 0:
-            if ledger.filled:
+            if ledger.filled and self._tells(ledger, ledger.certain + 1):
                 # Its first trade ever: nothing is missing before it.
                 ledger.certain = bar - 1
                 book.controls[market, _CLOSED] = bar - 1
@@ -129,34 +154,6 @@ class Engine:
     def _tells(ledger: Ledger, bar: int) -> bool:
         since = ledger.since
         return since is not None and since <= bar
-
-    def _place(
-        self, market: int, bar: int, candle: Candle, flags: int, now_ms: float, now_ns: int
-    ) -> None:
-        book, ledger = self.book, self.book.ledgers[market]
-        self._writer.advance(bar)
-        ledger.traded = max(ledger.traded, bar)
-        newest = book.newest(market)
-        continues = newest >= 0 and bar <= newest + 1
-        whole = book.whole(market) if continues else ledger.filled and bar == ledger.certain + 1
-        kernels.update(
-            *book.arrays,
-            market,
-            candle.open_ms,
-            INTERVAL_MS,
-            candle.open,
-            candle.high,
-            candle.low,
-            candle.close,
-            candle.volume,
-            candle.trades,
-            flags,
-            whole,
-            int(now_ms),
-            now_ns,
-        )
-        book.counters["placed"] += 1
-        book.judge(market, now_ms)
 
     # -- streams -------------------------------------------------------------------------------
 
@@ -198,8 +195,7 @@ class Engine:
             if not self._tells(ledger, bar):
                 continue
             if now_bar - bar > LEAP_BARS:
-                for stream in ledger.streams:
-                    ledger.streams[stream] = max(ledger.streams[stream], now_bar)
+                ledger.doubt(now_bar - 1)
                 continue
             for silent in range(bar, now_bar + 1):
                 ready.setdefault(silent, []).append(market)

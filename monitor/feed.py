@@ -13,11 +13,15 @@ the exchange had sent before has arrived. Each socket listens to the ``bbo`` of 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import ipaddress
 import logging
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
@@ -31,22 +35,34 @@ from .ledger import Stream
 from .logs import RateLimited
 from .protocol import Bbo, Candle, Malformed, Pong, ServerError, Subscribed, Subscription
 
-__all__ = ["Connection", "Listener", "share_out"]
+__all__ = ["Connection", "Listener", "Timing", "needed", "share_out"]
 
 log = logging.getLogger(__name__)
 
-PING_S = 5.0
-SILENCE_S = 12.0
-"""No frame, not even a pong, for this long: the socket is dead, whatever TCP thinks."""
-ACK_S = 10.0
-"""A subscription without an answer for this long is sent again."""
-STEADY_S = 60.0
-"""A socket that lived this long was good: the next pause begins small again."""
-BASE_DELAY_S = 0.25
-CAP_DELAY_S = 20.0
 MARKETS_PER_SOCKET = 200
 """So that one lost socket is a part of the whole; the exchange would take many more."""
 _MAX_FRAME = 2**22
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How patient a connection is; seconds of this machine, whatever the exchange's rate.
+
+    silence: no frame, not even a pong, for this long, and the socket is dead, whatever TCP thinks.
+    ack: a subscription without an answer for this long is sent again.
+    steady: a socket that lived this long was good: the next pause begins small again.
+    base, cap: of the pauses between two sockets.
+    look: how often a connection looks after all this.
+    """
+
+    open: float = 10.0
+    ping: float = 5.0
+    silence: float = 12.0
+    ack: float = 10.0
+    steady: float = 60.0
+    base: float = 0.25
+    cap: float = 20.0
+    look: float = 0.5
 
 
 class Listener(Protocol):
@@ -71,6 +87,11 @@ def share_out(coins: Sequence[str], *, per_socket: int = MARKETS_PER_SOCKET) -> 
     return [list(coins[k::sockets]) for k in range(sockets)]
 
 
+def needed(markets: int) -> int:
+    """Subscriptions that so many markets take: one each, and a beacon for each socket."""
+    return markets + max(1, -(-markets // MARKETS_PER_SOCKET))
+
+
 class Connection:
     """One socket after the other for one share of the markets. `run` ends only by cancellation."""
 
@@ -86,6 +107,7 @@ class Connection:
         connections: ConnectionBudget,
         messages: MessageBudget,
         subscriptions: SubscriptionBudget,
+        timing: Timing | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.name = name
@@ -97,6 +119,7 @@ class Connection:
         self._connections = connections
         self._messages = messages
         self._subscriptions = subscriptions
+        self._timing = timing if timing is not None else Timing()
         self._rng = rng if rng is not None else random.Random()
         self._complaints = RateLimited(log)
         self._stream = Stream(name)
@@ -112,17 +135,17 @@ class Connection:
             began = self._clock.monotonic()
             try:
                 await self._live()
-            except (WebSocketException, OSError, TimeoutError) as error:
+            except (WebSocketException, OSError, EOFError, asyncio.TimeoutError) as error:
                 level = logging.WARNING if retryable(error) else logging.ERROR
                 self._complaints.log(self.name, level, "socket %s: %s", self.name, _describe(error))
             finally:
                 self._connections.release()
-            if self._clock.monotonic() - began > STEADY_S:
+            if self._clock.monotonic() - began > self._timing.steady:
                 pauses = self._pauses()
             await anyio.sleep(next(pauses))
 
     def _pauses(self) -> Iterator[float]:
-        return delays(BASE_DELAY_S, CAP_DELAY_S, self._rng)
+        return delays(self._timing.base, self._timing.cap, self._rng)
 
     async def _admitted(self) -> None:
         """Wait until one more socket is within the budget."""
@@ -146,9 +169,11 @@ class Connection:
                 self._url,
                 compression=None,
                 ping_interval=None,
-                open_timeout=10.0,
+                open_timeout=self._timing.open,
                 close_timeout=1.0,
                 max_size=_MAX_FRAME,
+                # No proxy leads to this machine, though the environment may name one for all else.
+                proxy=None if _loopback(self._url) else True,
             ) as socket:
                 self._listener.count("connects")
                 self._stream = Stream(self.name)
@@ -164,6 +189,9 @@ class Connection:
                 finally:
                     self._listener.lost(self._stream)
                     self._listener.count("disconnects")
+                    # Also when cancelled: what is left open is complained about at exit.
+                    with anyio.CancelScope(shield=True):
+                        await socket.close()
                 log.warning(
                     "socket %s: closed (%s %s)", self.name, socket.close_code, socket.close_reason
                 )
@@ -222,24 +250,24 @@ class Connection:
 
     async def _tend(self, socket: ClientConnection) -> None:
         """Subscribe what is not acknowledged, ping, and end a socket that has gone silent."""
-        ping_at = self._clock.monotonic() + PING_S
+        ping_at = self._clock.monotonic() + self._timing.ping
         while True:
             now_s = self._clock.monotonic()
-            if now_s - self._heard_s > SILENCE_S:
+            if now_s - self._heard_s > self._timing.silence:
                 log.warning("socket %s: nothing heard for %.0f s", self.name, now_s - self._heard_s)
                 # No closing handshake with somebody who does not answer.
                 socket.transport.abort()
                 return
             with contextlib.suppress(ConnectionClosed):
                 for subscription, asked_s in list(self._asked.items()):
-                    if now_s - asked_s > ACK_S and subscription in self._asked:
+                    if now_s - asked_s > self._timing.ack and subscription in self._asked:
                         self._asked[subscription] = now_s
                         await self._send(socket, protocol.subscribe(subscription))
                 if now_s >= ping_at:
-                    ping_at = now_s + PING_S
+                    ping_at = now_s + self._timing.ping
                     self._pings.append(self._clock.now_ms())
                     await self._send(socket, protocol.PING)
-            await anyio.sleep(0.5)
+            await anyio.sleep(self._timing.look)
 
     async def _send(self, socket: ClientConnection, message: bytes) -> None:
         while (now := self._clock.now_ms()) < (ready := self._messages.reserve(now)):
@@ -249,3 +277,11 @@ class Connection:
 
 def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -7,6 +7,7 @@ most, in order; whoever has the budget sends them, and brings back `answer` or `
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -28,7 +29,10 @@ RETRY_MS: Final = 15_000.0
 PATIENCE: Final = 4
 """Answers that lag behind the socket before the silence of the last one is believed."""
 
+_MARGIN: Final = 60
+
 _ORDER: Final = {"repair": 0, "last_close": 1, "fill": 2, "confirm": 3}
+_DAY_MS: Final = 86_400_000
 _CLOSED = WORD["closed"]
 _START = WORD["start"]
 _ORIGIN = WORD["origin"]
@@ -36,6 +40,11 @@ _CONFIRMED = WORD["confirmed"]
 _REPAIRED = WORD["repaired"]
 _HEARD = WORD["heard_ns"]
 _CLOSE = 3  # in `Rows.prices`
+
+
+def _urgency(ask: Ask) -> tuple[int, int]:
+    rows = ask.last - ask.first
+    return _ORDER[ask.kind], -rows if ask.kind == "confirm" else rows
 
 
 class History:
@@ -51,7 +60,8 @@ class History:
         """What to ask REST now, the most urgent first; nothing under way, nothing just tried.
 
         First what is missing behind live rows (the shortest first: soonest cured), then first
-        histories, then closed rows that REST has not confirmed.
+        histories, then closed rows that REST has not confirmed (the longest first: one request for
+        many, and every market has its turn).
         """
         settled = int((now_ms - self._settling_ms) // INTERVAL_MS) - 1
         ended = int(now_ms // INTERVAL_MS) - 1
@@ -61,46 +71,57 @@ class History:
                 ask = self._ask(market, ledger, settled, ended)
                 if ask is not None:
                     asks.append(ask)
-        asks.sort(key=lambda ask: (_ORDER[ask.kind], ask.last - ask.first))
+        asks.sort(key=_urgency)
         return asks
 
     def _ask(self, market: int, ledger: Ledger, settled: int, ended: int) -> Ask | None:
         book = self.book
-        missing = ledger.missing(book.depth)
+        start = int(book.controls[market, _START])
+        missing = ledger.missing(book.depth, start)
         if missing is None:
             return self._confirmation(market, ledger, settled)
         first, last = missing
+        newest = book.newest(market)
         if ledger.filled and first <= book.oldest:
-            book.note(
-                f"lost {book.coins[market]}",
-                f"{book.coins[market]}: {last - first + 1} minutes are missing, more than the "
-                f"store holds; its history begins anew",
-            )
-            book.counters["lost_histories"] += 1
+            if newest >= 0:
+                self._lost(market, f"{last - first + 1} minutes are missing, more than is stored")
             ledger.restart()
             first = last + 1 - book.depth
         if ledger.filled:
-            last = min(last, settled)
-            return (
-                Ask(market, "repair", first, last, settled, ledger.traded)
-                if last >= first
-                else None
-            )
-        kind = "last_close" if ledger.dormant else "fill"
-        last = min(last, ended)
-        return Ask(market, kind, max(first, last + 1 - RETENTION), last, settled, ledger.traded)
+            kind, last = "repair", min(last, settled)
+        else:
+            kind, last = "last_close" if ledger.dormant else "fill", min(last, ended)
+            first = max(first, last + 1 - RETENTION)
+        if last < first or self._short(last, start, newest):
+            return None
+        return Ask(market, kind, first, last, settled, ledger.traded)
+
+    @staticmethod
+    def _short(last: int, start: int, newest: int) -> bool:
+        """Do rows up to `last` not reach the live ones? Then there is nothing to show for them."""
+        return newest > last and last + 1 < start
+
+    def _lost(self, market: int, why: str) -> None:
+        coin = self.book.coins[market]
+        self.book.counters["lost_histories"] += 1
+        self.book.note(f"lost {coin}", f"{coin}: {why}; its history begins anew")
 
     def _confirmation(self, market: int, ledger: Ledger, settled: int) -> Ask | None:
         """Closed rows that REST has not seen, if a trade has come since: else it has no news."""
-        control = self.book.controls[market]
-        first = max(int(control[_CONFIRMED]) + 1, int(control[_ORIGIN]))
-        first = max(first, self.book.oldest)
         last = min(ledger.certain, settled)
-        if self.book.newest(market) < 0 or last < first:
+        first = self._unconfirmed(market, last)
+        if last < first or ledger.traded < first:
             return None
         if not self.book.rows(market, first, last).trades.any():
-            return None
+            return None  # it was traded in a minute that is asked about later
         return Ask(market, "confirm", first, last, settled, ledger.traded)
+
+    def _unconfirmed(self, market: int, last: int) -> int:
+        """The first bar that REST has not confirmed, but could."""
+        control = self.book.controls[market]
+        first = max(int(control[_CONFIRMED]) + 1, int(control[_ORIGIN]))
+        # What REST no longer has is no news, and an answer may come late.
+        return max(first, self.book.oldest, last + 1 - RETENTION + _MARGIN)
 
     def sent(self, ask: Ask) -> None:
         """`ask` is under way: it is not wanted again before `answer` or `failed`."""
@@ -127,15 +148,23 @@ class History:
             ledger.dormant = False
             if ledger.traded > ask.last:
                 return False  # it woke up meanwhile: REST lists its rows again
-            if listed:
-                close_before = listed[-1].close
+            days = self._valid(ask, listed, now_ms, _DAY_MS)[0]
+            if days:
+                if days[-1].open_ms // _DAY_MS > ask.first * INTERVAL_MS // _DAY_MS:
+                    return False  # it was traded within the history: the same
+                close_before = days[-1].close
             listed = []
+        valid, refused = self._valid(ask, listed, now_ms, INTERVAL_MS)
+        if refused >= 0 and ledger.filled:
+            if not self._beyond(ask, refused, now_ms):
+                return False
+            ask = replace(ask, first=refused + 1)
         rows = book.rows(ask.market, ask.first, ask.last)
         before = book.rows(ask.market, ask.first - 1, ask.first - 1)
         if ledger.filled and before.known[0]:
             close_before = float(before.prices[0, _CLOSE])
         found = settle(
-            self._valid(ask, listed, now_ms),
+            valid,
             ask.first,
             ask.last,
             Existing(
@@ -162,20 +191,45 @@ class History:
             self._nothing(ask, now_ms)
         return False
 
-    def _valid(self, ask: Ask, listed: Sequence[Candle], now_ms: float) -> list[Candle]:
-        """The rows that may be placed; behind one that may not, the history begins anew."""
+    def _valid(
+        self, ask: Ask, listed: Sequence[Candle], now_ms: float, interval_ms: int
+    ) -> tuple[list[Candle], int]:
+        """The rows that may be placed, those behind the last one refused; its bar, -1 if none."""
         book, coin = self.book, self.book.coins[ask.market]
         valid: list[Candle] = []
+        refused = -1
         for row in listed:
-            fault = "coin" if row.coin != coin else check_candle(row, now_ms=now_ms)
-            if fault is None:
+            fault = "coin"
+            if row.coin == coin:
+                fault = check_candle(row, now_ms=now_ms, interval_ms=interval_ms) or ""
+            if not fault:
                 valid.append(row)
                 continue
             book.counters["rejected"] += 1
             book.note(f"rejected {coin}", f"REST row rejected for its {fault}: {row}")
-            if ask.first <= row.open_ms // INTERVAL_MS <= ask.last:
+            bar = row.open_ms // INTERVAL_MS
+            if ask.first <= bar <= ask.last or interval_ms != INTERVAL_MS:
                 valid.clear()
-        return valid
+                refused = bar
+        return valid, refused
+
+    def _beyond(self, ask: Ask, refused: int, now_ms: float) -> bool:
+        """REST insists on a row that cannot be: may the rows behind it be placed all the same?
+
+        Not before it was asked again. Then the rows before it stay unconfirmed, and a hole that
+        cannot be filled begins the history anew.
+        """
+        ledger = self.book.ledgers[ask.market]
+        if ledger.attempts < PATIENCE:
+            ledger.attempts += 1
+            ledger.retry_ms = now_ms + RETRY_MS
+            return False
+        if ask.kind == "confirm":
+            self.book.controls[ask.market, _CONFIRMED] = refused
+            return refused < ask.last
+        self._lost(ask.market, "REST has no valid rows of a hole")
+        ledger.restart()
+        return False
 
     def _nothing(self, ask: Ask, now_ms: float) -> None:
         """The exchange has no row of the market, and none was there before."""
@@ -192,8 +246,11 @@ class History:
         control = book.controls[market]
         last = found.first + len(found.prices) - 1
         newest = book.newest(market)
-        if newest > last and last + 1 < int(control[_START]):
-            return False  # it does not reach the live rows yet: nothing to show for it
+        start = int(control[_START])
+        if self._short(last, start, newest):
+            return False
+        if last > ask.settled and newest > last and int(control[_CLOSED]) > ask.settled:
+            return False  # live rows have been closed since it was asked: its last must be, too
         book.writer.advance(last)
         # What the ring cannot hold any more was asked for too long ago.
         held = book.writer.grid + 2 - book.capacity
@@ -202,7 +259,8 @@ class History:
         begins = found.lost or not ledger.filled or int(control[_ORIGIN]) > first or newest < 0
         origin = first if begins else int(control[_ORIGIN])
         closed = min(last, ask.settled)
-        behind = ledger.filled and found.added > 0
+        reaches = begins or first <= self._unconfirmed(market, closed)
+        behind = newest >= 0 and found.added > 0 and (first < start or found.lost)
         kernels.fill(
             *book.arrays,
             market,
@@ -213,6 +271,7 @@ class History:
             max(origin, held),
             origin,
             closed,
+            closed if reaches else -1,
             max(found.first + found.differs, first if origin == first else book.oldest),
             found.changed,
             behind or found.changed > 0,
@@ -240,12 +299,8 @@ class History:
         book.counters["omitted"] += found.omitted
         book.counters["corrected"] += found.changed
         if found.lost:
-            book.counters["lost_histories"] += 1
-            book.note(
-                f"lost {coin}",
-                f"{coin}: the exchange no longer has the minutes before "
-                f"{np.datetime64(found.first * INTERVAL_MS, 'ms')}; its history begins there",
-            )
+            begins = np.datetime64(found.first * INTERVAL_MS, "ms")
+            self._lost(ask.market, f"the exchange no longer has the minutes before {begins}")
         if found.changed:
             book.note(f"corrected {coin}", f"{coin}: {found.changed} closed rows corrected by REST")
         if found.omitted:

@@ -24,19 +24,29 @@ from ringbuf.kernels import begin, commit, copy_row
 from ringbuf.layout import WORD
 
 __all__ = [
+    "AHEAD",
     "CANDLE_COLUMNS",
     "CARRIED",
     "CLOSED",
     "CONFIRMED",
+    "CORRECTED",
+    "LATE",
+    "OLDER",
+    "PLACED",
     "close_bars",
     "fill",
     "open_bars",
-    "update",
+    "place",
 ]
 
 CARRIED: Final = 1
 CONFIRMED: Final = 2
 CLOSED: Final = 4
+PLACED: Final = 0
+CORRECTED: Final = 1
+OLDER: Final = 2
+LATE: Final = 3
+AHEAD: Final = 4
 CANDLE_COLUMNS: Final = ("time", "open", "high", "low", "close", "volume", "trades", "flags")
 
 _TIME, _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME, _TRADES, _FLAGS = range(8)
@@ -91,7 +101,7 @@ def _restep(
 
 
 @jit
-def update(
+def place(
     floats: Any,
     integers: Any,
     controls: Any,
@@ -106,24 +116,41 @@ def update(
     close: float,
     volume: float,
     trades: int,
-    flags: int,
-    stepping: bool,
+    certain: int,
+    opens: bool,
     now_ms: int,
     heard_ns: int,
-) -> None:
-    """Place one candle: the newest row's new state, the next row, or a late state of an older one.
+) -> int:
+    """Merge one state of a candle into the ring: what became of it is one of the five words.
 
-    A bar that does not follow the newest row starts a run of its own (``start`` = bar). A closed
-    row that changes counts as a correction.
+    Of two states of one minute the one with more trades, then volume, wins: the other is `OLDER`. A
+    closed row that grows is `CORRECTED`: a revision, to be confirmed (again). A bar before the
+    readable run is `LATE`. One that has no row yet is `AHEAD`: nothing is written unless it `opens`
+    (the grid has been moved to it). A bar that does not follow the newest row then starts a run of
+    its own (``start`` = bar). Everything else is `PLACED`.
+
+    `certain`: up to there the rows are whole, -1 before there is a history; stats are stepped in a
+    run that follows it, NaN in one that does not.
     """
     control = controls[market]
+    control[_HEARD] = heard_ns
+    bar = open_ms // interval_ms
+    newest = control[_NEWEST]
     record = floats[market]
     numbers = integers[market]
     capacity = record.shape[1] // 2
-    bar = open_ms // interval_ms
-    newest = control[_NEWEST]
-    begin(control, bar)
     i = bar % capacity + capacity
+    if bar > newest:
+        if not opens:
+            return AHEAD
+    elif bar < control[_START]:
+        return LATE
+    else:
+        known = numbers[_TRADES, i]
+        if trades < known or (trades == known and not volume > record[_VOLUME, i]):
+            return OLDER
+    correction = bar <= min(newest, control[_CLOSED])
+    begin(control, bar)
     numbers[_TIME, i] = open_ms
     record[_OPEN, i] = open_
     record[_HIGH, i] = high
@@ -131,21 +158,22 @@ def update(
     record[_CLOSE, i] = close
     record[_VOLUME, i] = volume
     numbers[_TRADES, i] = trades
-    numbers[_FLAGS, i] = flags
+    numbers[_FLAGS, i] = CLOSED if correction else 0
     if bar > newest:
         if newest < 0:
             control[_ORIGIN] = bar
         if bar != newest + 1:
             control[_START] = bar
         control[_NEWEST] = bar
-    if bar <= control[_CLOSED]:
+    if correction:
         control[_REVISION] += 1
         control[_CORRECTED] += 1
-    _restep(record, numbers, control, ops, pars, bar, stepping)
+        control[_CONFIRMED] = min(control[_CONFIRMED], bar - 1)
+    _restep(record, numbers, control, ops, pars, bar, control[_START] <= certain + 1)
     control[_UPDATED] = now_ms
-    control[_HEARD] = heard_ns
     control[_FRAMES] += 1
     commit(control)
+    return CORRECTED if correction else PLACED
 
 
 @jit
@@ -215,6 +243,7 @@ def fill(
     start: int,
     origin: int,
     closed: int,
+    confirmed: int,
     step_from: int,
     corrected: int,
     revised: bool,
@@ -224,9 +253,9 @@ def fill(
 
     prices: float64[n, 5], open, high, low, close, volume; counts: int64[n, 2], trades and flags;
     both from bar `first` on. `start` and `origin` become those of the readable run, which now is
-    one piece; it is closed and confirmed up to `closed`. Stats are stepped from bar `step_from` to
-    the newest: rows before it are what they were. `corrected` rows that readers had seen as
-    closed are different; `revised` says that readers should take their copies anew.
+    one piece; it is closed up to `closed` and confirmed up to `confirmed`. Stats are stepped from
+    bar `step_from` to the newest: rows before it are what they were. `corrected` rows that readers
+    had seen as closed are different; `revised` says that readers should take their copies anew.
     """
     control = controls[market]
     record = floats[market]
@@ -248,7 +277,7 @@ def fill(
     control[_ORIGIN] = origin
     control[_NEWEST] = max(control[_NEWEST], last)
     control[_CLOSED] = max(control[_CLOSED], closed)
-    control[_CONFIRMED] = max(control[_CONFIRMED], closed)
+    control[_CONFIRMED] = max(control[_CONFIRMED], confirmed)
     control[_REVISION] += revised
     control[_CORRECTED] += corrected
     _restep(record, numbers, control, ops, pars, step_from, True)

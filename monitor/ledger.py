@@ -5,9 +5,10 @@ ring. A `Ledger` holds what only the engine needs to know about the exchange's s
 
 * a *stream* is one socket's flow of frames; it tells all of a market's bars from the ``since`` it
   has for that market, and is proven to have delivered everything up to its ``alive_ms``;
-* ``certain`` is the last bar up to which every row from the origin on is closed. Bars between it
-  and the oldest stream's ``since`` were not observed to their end: they are *missing*, whether the
-  ring has no row for them (a hole) or one that may lack trades (doubtful). REST settles them.
+* ``certain`` is the last bar up to which every row from the origin on is closed, -1 before there is
+  a history. Bars between it and the oldest stream's ``since`` were not observed to their end: they
+  are *missing*, whether the ring has no row for them (a hole) or one that may lack trades
+  (doubtful). REST settles them.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Ledger:
     filled: the first history is there. dormant: it was empty, its last close must be asked for.
     traded: newest bar that had a trade. heard_ms: exchange's time of the last frame.
     asked: the request under way. attempts: answers in a row that lagged behind the socket.
+    status: what readers were last told, see `book.STATUSES`.
     """
 
     streams: dict[Stream, int] = field(default_factory=dict)
@@ -64,19 +66,30 @@ class Ledger:
     asked: Ask | None = None
     retry_ms: float = 0.0
     attempts: int = 0
+    status: int = 0
 
     @property
     def since(self) -> int | None:
         """The first bar that some stream tells wholly; None while nobody watches."""
         return min(self.streams.values(), default=None)
 
-    def missing(self, depth: int) -> tuple[int, int] | None:
-        """First and last bar that REST has to settle; `depth` bars for a first history."""
+    def missing(self, depth: int, start: int) -> tuple[int, int] | None:
+        """First and last bar that REST has to settle; `depth` bars for a first history.
+
+        `start`: first bar of the readable run. Where it is behind a hole, the hole reaches up to
+        it, whatever the streams are believed to have told since.
+        """
         since = self.since
         if since is None:
             return None
+        since = max(since, start) if start > self.certain + 1 else since
         first = self.certain + 1 if self.filled else since - depth
         return (first, since - 1) if first < since else None
+
+    def doubt(self, bar: int) -> None:
+        """Something that a stream told of `bar` was lost: no stream has told all of it."""
+        for stream, since in self.streams.items():
+            self.streams[stream] = max(since, bar + 1)
 
     def observed(self, bar: int, until_ms: float) -> bool:
         """Did one stream tell all of `bar`, and live until `until_ms`, its end and grace?"""

@@ -23,7 +23,9 @@ class FillProgress:
         self._said_s = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
-        if sys.stderr.isatty():
+        self._handlers: list[logging.StreamHandler[Any]] = []
+        # Who wants no lines wants no bar either: the demo's service has a table above it.
+        if log.isEnabledFor(logging.INFO) and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import (
                 BarColumn,
@@ -43,7 +45,13 @@ class FillProgress:
                 transient=True,
             )
             self._task = self._bar.add_task("history", total=total)
+            self._handlers = [
+                handler
+                for handler in logging.getLogger().handlers
+                if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr
+            ]
             self._bar.start()
+            self._redirect()
 
     def update(self, done: int) -> None:
         """`done` markets have their history."""
@@ -64,3 +72,9 @@ class FillProgress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+            self._redirect()
+
+    def _redirect(self) -> None:
+        """Log lines to what is now standard error: above the bar while there is one."""
+        for handler in self._handlers:
+            handler.setStream(sys.stderr)

@@ -83,9 +83,9 @@ def settle(
 
     The request must have been made after the end of `last`; what lies behind `settled`, for which
     the exchange has not had its grace yet, is taken as it is but neither closed nor confirmed. With
-    `patient`, an answer that lacks
-    what the socket has already told is `lagging` from there on; without, silence is believed where
-    nothing is known, and the socket's rows stay, unconfirmed.
+    `patient`, an answer that lacks what the socket has already told (a row, or trades of one) is
+    `lagging` from there on; without, a row listed is believed, silence is believed where nothing is
+    known, and the socket's rows stay where none is listed, unconfirmed.
     """
     size = last - first + 1
     prices = np.full((size, 5), np.nan)
@@ -112,12 +112,13 @@ def settle(
 
     unlisted = ~there & existing.known & (existing.trades > 0)
     unlisted[:begin] = False
+    behind = there & existing.known & (existing.trades > counts[:, 0])
     lagging = False
-    if unlisted.any():
-        # The socket told of trades that REST does not list.
+    if unlisted.any() or (patient and behind.any()):
+        # The socket told of trades that REST does not know.
         if patient:
             lagging = True
-            end = int(np.flatnonzero(unlisted)[0])
+            end = int(np.flatnonzero(unlisted | behind)[0])
         else:
             prices[unlisted] = existing.prices[unlisted]
             counts[unlisted, 0] = existing.trades[unlisted]

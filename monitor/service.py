@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 
 import anyio
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from indicators import Plan, plan
 from ringbuf import layout
@@ -22,6 +22,7 @@ from ringbuf.writer import Writer, create
 
 from .book import INTERVAL_MS
 from .budget import ConnectionBudget, MessageBudget, SubscriptionBudget, WeightBudget
+from .checking import within_subscriptions
 from .clock import ExchangeClock
 from .engine import Engine
 from .errors import ProtocolError, RestError
@@ -133,6 +134,13 @@ class Service:
     async def run(self) -> None:
         """Serve until cancelled. The store is left as it is; closing it is the caller's."""
         self._loop = asyncio.get_running_loop()
+        try:
+            await self._side_by_side()
+        finally:
+            # Also in the middle of the first fill: a bar has the terminal's cursor hidden.
+            self._progress.close()
+
+    async def _side_by_side(self) -> None:
         connections = ConnectionBudget()
         messages = MessageBudget()
         subscriptions = SubscriptionBudget(self._settings.subscriptions)
@@ -248,8 +256,14 @@ async def _meet(
         return embedded, resolution.markets, BEACON if known else resolution.markets[0].coin
 
 
-async def _until(signals: Iterable[signal.Signals], scope: anyio.CancelScope) -> None:
+async def _until(
+    signals: Iterable[signal.Signals],
+    scope: anyio.CancelScope,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
     with anyio.open_signal_receiver(*signals) as received:
+        task_status.started()
         async for number in received:
             log.info("stopping on %s", signal.Signals(number).name)
             scope.cancel()
@@ -264,13 +278,17 @@ async def run(settings: Settings) -> None:
     for warning in settings.warnings:
         log.warning("%s", warning)
     stats = plan(settings.stats, history=settings.history)
-    warm(stats)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_until, (signal.SIGINT, signal.SIGTERM), tasks.cancel_scope)
-        async with InfoClient(settings.api_url, weights, clock) as client:
+        await tasks.start(_until, (signal.SIGINT, signal.SIGTERM), tasks.cancel_scope)
+        # Few attempts: what does not answer is told at once, and tried again all the same.
+        async with InfoClient(settings.api_url, weights, clock, attempts=2) as client:
             embedded, markets, beacon = await _meet(settings, client, clock)
+        within_subscriptions(settings, markets)
+        # Only now: what is wrong with the settings is told before anybody waits for a compiler.
+        warm(stats)
+        async with InfoClient(settings.api_url, weights, clock) as client:
             spec = spec_of(settings, markets, stats, source_of(settings, embedded))
             with create(spec, mode=settings.segment_mode) as writer:
                 log.info(

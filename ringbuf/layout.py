@@ -30,6 +30,11 @@ Columns whose name starts with ``_`` are the writer's own.
 **Control.** What a reader may look at in a series is fixed by its control record: the readable
 rows are those of the bars ``max(start, newest - history + 1) .. newest``; the closed ones among
 them end at ``closed``; ``newest`` = -1 means none.
+`start` is the first bar of the run that has no hole up to `newest`, `origin` the first one that the
+row's values depend on. `status` is a position in the document's ``statuses``. `revision` grows when
+a closed row changes. `confirmed` is the newest bar that the source has vouched for, -1 for none.
+`heard_ns` (CLOCK_MONOTONIC) and `updated_ms` tell when the source last spoke and a row last
+changed; 0 is never. The remaining words are counters.
 
 **Sequence lock.** ``sequence`` is even while the record is at rest. The writer stores
 ``dirty_from`` (the oldest bar that it is going to touch), then the odd ``sequence`` (release),
@@ -37,8 +42,8 @@ a release fence, the rows and control words, then the next even ``sequence`` (re
 loads ``sequence`` (acquire; odd: try again), copies, then (acquire fence) loads ``sequence`` again:
 unchanged means that the copy is one consistent state. While ``sequence`` stays odd (the writer died
 in mid-write), rows before ``dirty_from`` are intact. A writer that never rests is met the same way:
-`rewinds` counts the writes whose ``dirty_from`` was older than the one before (stored after it, with
-release). Load `rewinds`, then ``dirty_from``, copy the rows before it, load `rewinds` again:
+`rewinds` counts the writes whose ``dirty_from`` was older than the one before (stored after it,
+with release). Load `rewinds`, then ``dirty_from``, copy the rows before it, load `rewinds` again:
 unchanged means that none of them was touched meanwhile.
 
 **Grid.** ``grid`` in the header is the newest bar that any series has published. The slot of bar

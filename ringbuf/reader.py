@@ -23,14 +23,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from . import layout, segment, waiting
-from .errors import UnknownName
+from .errors import NotAStore, UnknownName
 from .header import Header
+
+if TYPE_CHECKING:
+    from .check import Problem
 
 __all__ = ["Ring", "Store", "attach"]
 
@@ -39,7 +42,10 @@ PATIENCE_S = 0.25
 
 _T = TypeVar("_T")
 _WORD = layout.WORD
-_EMPTY: dict[str, Any] = {"f": np.nan, "i": 0, "M": np.datetime64("NaT")}
+_DIRTY, _NEWEST, _CLOSED, _START, _REWINDS = (
+    _WORD[name] for name in ("dirty_from", "newest", "closed", "start", "rewinds")
+)
+_EMPTY: dict[str, Any] = {"f": np.nan, "i": 0, "M": np.datetime64("NaT", "ms")}
 _GRID = layout.offset("grid") // layout.WORD_SIZE
 _lock = threading.Lock()
 
@@ -84,7 +90,7 @@ class Ring:
 
     def __len__(self) -> int:
         """Readable rows, the open one included."""
-        first, stop = self._span(None, closed=False)
+        first, stop = self._consistent(self._span, None, False)
         return stop - first
 
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
@@ -106,7 +112,7 @@ class Ring:
             block = self._columns[column]
         except KeyError:
             raise UnknownName("column", column, self._store.columns) from None
-        first, stop = self._span(last, closed=closed)
+        first, stop = self._consistent(self._span, last, closed)
         rows: npt.NDArray[Any] = block[first:stop]
         return rows
 
@@ -118,19 +124,11 @@ class Ring:
         ``time`` is datetime64[ms], integers are int, the rest float. A series without rows gives
         NaT, 0 and NaN.
         """
-        return self._consistent(lambda ceiling: self._row(closed, ceiling))
+        return self._consistent(self._row, closed)
 
     def snapshot(self, last: int | None = None, *, closed: bool = False) -> npt.NDArray[np.void]:
         """A consistent copy of the newest `last` rows: a structured array, one field a column."""
-
-        def copy(ceiling: int | None) -> npt.NDArray[np.void]:
-            first, stop = self._span_now(last, closed, ceiling)
-            rows = np.empty(stop - first, self._store.row_dtype)
-            for name in self._store.columns:
-                rows[name] = self._columns[name][first:stop]
-            return rows
-
-        return self._consistent(copy)
+        return self._consistent(self._rows, last, closed)
 
     def _aligned(self, view: npt.NDArray[Any], grid: int) -> npt.NDArray[Any]:
         """A consistent copy of `view`, rows up to bar `grid`; what is in work is left empty."""
@@ -171,28 +169,30 @@ class Ring:
         return self._consistent(read)
 
     def __repr__(self) -> str:
-        first, stop = self._span(None, closed=False)
-        return f"<Ring {self.name} ({self.alias}) {self.status}, {stop - first} rows>"
+        return f"<Ring {self.name} ({self.alias}) {self.status}, {len(self)} rows>"
 
     # -- the sequence lock ---------------------------------------------------------------------
 
     def _word(self, name: str) -> int:
         return self._words[self._base + _WORD[name]]
 
-    def _span(self, last: int | None, *, closed: bool) -> tuple[int, int]:
-        return self._consistent(lambda ceiling: self._span_now(last, closed, ceiling))
+    def _span(self, last: int | None, closed: bool, ceiling: int | None) -> tuple[int, int]:
+        """First and past-the-end index in the columns of the rows that may be looked at.
 
-    def _span_now(self, last: int | None, closed: bool, ceiling: int | None) -> tuple[int, int]:
-        """First and past-the-end index in the columns of the rows that may be looked at."""
+        Inside the columns whatever the control words say: they may be from two states.
+        """
         words, base = self._words, self._base
-        newest = words[base + 2]
-        start = words[base + 4]
-        oldest = newest - self._history + 1
-        oldest = max(oldest, start)
-        stop = words[base + 3] if closed else newest
-        if ceiling is not None and stop > ceiling:
+        stop = newest = words[base + _NEWEST]
+        oldest = words[base + _START]
+        if newest < 0:
+            return 0, 0
+        if newest - oldest >= self._history:
+            oldest = newest - self._history + 1
+        if closed and (end := words[base + _CLOSED]) < stop:
+            stop = end
+        if ceiling is not None and ceiling < stop:
             stop = ceiling
-        rows = stop - oldest + 1 if newest >= 0 else 0
+        rows = stop - oldest + 1
         if last is not None and rows > last:
             rows = last
         if rows <= 0:
@@ -200,8 +200,15 @@ class Ring:
         end = stop % self._capacity + self._capacity + 1
         return end - rows, end
 
+    def _rows(self, last: int | None, closed: bool, ceiling: int | None) -> npt.NDArray[np.void]:
+        first, stop = self._span(last, closed, ceiling)
+        rows = np.empty(stop - first, self._store.row_dtype)
+        for name in self._store.columns:
+            rows[name] = self._columns[name][first:stop]
+        return rows
+
     def _row(self, closed: bool, ceiling: int | None) -> dict[str, Any]:
-        first, stop = self._span_now(1, closed, ceiling)
+        first, stop = self._span(1, closed, ceiling)
         store, words = self._store, self._words
         if first == stop:
             return {**store.empty_row, "closed": False}
@@ -210,38 +217,41 @@ class Ring:
         row: dict[str, Any] = {"time": np.datetime64(moment, "ms")}
         for name, offset, cells in store.cells:
             row[name] = cells[at + offset]
-        row["closed"] = moment <= words[self._base + 3] * store.interval_ms
+        row["closed"] = moment <= words[self._base + _CLOSED] * store.interval_ms
         return row
 
-    def _consistent(self, read: Callable[[int | None], _T]) -> _T:
-        """`read(None)` of one state; after `PATIENCE_S`, `read(bar)` of the rows up to `bar`."""
+    def _consistent(self, read: Callable[..., _T], *arguments: Any) -> _T:
+        """``read(*arguments, None)`` of one state.
+
+        After `PATIENCE_S`, and at once where the writer died in mid-write,
+        ``read(*arguments, bar)`` of the rows up to `bar`, which are not in work.
+        """
         words, base = self._words, self._base
         deadline = 0.0
         while True:
             before = words[base]
             if not before & 1:
-                fence()
-                value = read(None)
-                fence()
+                if _ORDERED:
+                    value = read(*arguments, None)
+                else:
+                    fence()
+                    value = read(*arguments, None)
+                    fence()
                 if words[base] == before:
                     return value
             now = time.monotonic()
             if not deadline:
                 deadline = now + PATIENCE_S
             elif now > deadline or (before & 1 and not self._store.alive):
-                return self._intact(read)
+                rewinds = words[base + _REWINDS]
+                fence()
+                dirty = words[base + _DIRTY]
+                fence()
+                value = read(*arguments, dirty - 1)
+                fence()
+                if words[base + _REWINDS] == rewinds:
+                    return value
             time.sleep(0)
-
-    def _intact(self, read: Callable[[int | None], _T]) -> _T:
-        """The rows before the ones in work: the writer died in mid-write, or never rests."""
-        words, base = self._words, self._base
-        while True:
-            before, dirty = words[base], words[base + 1]
-            _fence()
-            value = read(dirty - 1)
-            _fence()
-            if words[base + 1] >= dirty and (words[base] == before or words[base + 1] == dirty):
-                return value
 
 
 class Store(Mapping[str, Ring]):
@@ -269,12 +279,21 @@ class Store(Mapping[str, Ring]):
         self._live: Any = np.frombuffer(self._memory, layout.HEADER_DTYPE, 1)
         self._published: npt.NDArray[np.uint32] = self._live["published"]
         self._seen = int(self._published[0])
-        end = header.document_offset + header.document_size
-        self.document: dict[str, Any] = json.loads(self._memory[header.document_offset : end])
-        self.statuses: list[str] = self.document["statuses"]
         self.interval_ms = header.interval_ms
-        self._read_columns()
-        self._read_series()
+        try:
+            self._read_document()
+            self._read_columns()
+            self._read_series()
+        except (ValueError, KeyError, TypeError) as error:
+            self.close()
+            raise NotAStore(name, f"{type(error).__name__}: {error}", "whole tables") from error
+
+    def _read_document(self) -> None:
+        start = self.header.document_offset
+        self.document: dict[str, Any] = json.loads(
+            self._memory[start : start + self.header.document_size]
+        )
+        self.statuses: list[str] = self.document["statuses"]
 
     def _read_columns(self) -> None:
         header = self.header
@@ -290,7 +309,11 @@ class Store(Mapping[str, Ring]):
         self.columns = tuple(name for name in kinds if not name.startswith("_"))
         self.row_dtype = np.dtype([(name, layout.KINDS[kinds[name]]) for name in self.columns])
         self.cells = [
-            (name, k * 2 * header.capacity, self._doubles if kind == "f" else self.words)
+            (
+                name,
+                k * header.column_stride // layout.WORD_SIZE,
+                self._doubles if kind == "f" else self.words,
+            )
             for k, (name, kind) in enumerate(kinds.items())
             if name in self.columns and name != "time"
         ]
@@ -303,7 +326,7 @@ class Store(Mapping[str, Ring]):
         names = [(bytes(row["name"]).decode(), bytes(row["alias"]).decode()) for row in table]
         self.markets = tuple(name for name, _ in names)
         self._rings = {name: Ring(self, k, name, alias) for k, (name, alias) in enumerate(names)}
-        self._aliases = {alias: name for name, alias in names if alias not in self._rings}
+        self._aliases = {alias: name for name, alias in names if alias and alias not in self._rings}
 
     def _table(self, dtype: np.dtype[np.void], section: str) -> npt.NDArray[np.void]:
         header = self.header
@@ -420,15 +443,22 @@ class Store(Mapping[str, Ring]):
             "markets": series,
         }
 
+    def check(self) -> list[Problem]:
+        """The broken invariants of the segment: none if it is sound. Milliseconds a market."""
+        from .check import check
+
+        return check(self._memory, self.name)
+
     def wait(self, timeout: float | None = None) -> bool:
         """Sleep until something is published that this object has not waited for yet.
 
         True at once where that has already happened since the last call (or since `attach`), False
         after `timeout` seconds. One thread at a time.
         """
-        changed = waiting.wait(self._published, self._seen, timeout)
+        if not waiting.wait(self._published, self._seen, timeout):
+            return False
         self._seen = int(self._published[0])
-        return changed
+        return True
 
     def close(self) -> None:
         """Let go of the store. Never raises; views that still exist stay valid. Idempotent."""

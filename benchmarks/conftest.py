@@ -1,0 +1,79 @@
+"""One store, full of rows, for all benchmarks; kernels are compiled before anything is timed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from indicators import plan
+from monitor import compiled
+from monitor.book import COUNTERS, INTERVAL_MS, STATUSES
+from monitor.engine import Engine
+from monitor.ledger import Stream
+from monitor.protocol import Candle
+from monitor.store import columns_of
+from ringbuf import Store, attach, layout, ownership
+from ringbuf.spec import Series, StoreSpec
+from ringbuf.writer import Writer, create
+
+HISTORY = 1_440
+MARKETS = 200
+STATS = ("ATR14", "RSI5", "RSI14", "EMA12", "EMA26", "EMA50", "SMA20", "SMA50")
+NOW_BAR = 29_000_000
+NOW_MS = NOW_BAR * INTERVAL_MS + 30_000.0
+
+
+def candle(coin: str, bar: int, close: float, trades: int) -> Candle:
+    """A plausible candle that closes at `close`."""
+    open_ms = bar * INTERVAL_MS
+    return Candle(
+        open_ms, open_ms + INTERVAL_MS - 1, coin, "1m", 100.0, close + 1, 99.0, close, 5.0, trades
+    )
+
+
+@dataclass
+class Filled:
+    """A store of `MARKETS` markets with a whole history, its engine, and a reader."""
+
+    writer: Writer
+    engine: Engine
+    store: Store
+    coins: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def filled() -> Iterator[Filled]:
+    """The store that all benchmarks use."""
+    compiled.keep_cache()
+    stats = plan(STATS, history=HISTORY)
+    coins = tuple(f"C{number}" for number in range(MARKETS))
+    spec = StoreSpec(
+        name=f"bench_{os.getpid()}",
+        series=tuple(Series(coin.lower(), coin) for coin in coins),
+        columns=columns_of(stats),
+        history=HISTORY,
+        interval_ms=INTERVAL_MS,
+        lookback=stats.lookback + stats.runup,
+        counters=COUNTERS,
+        statuses=STATUSES,
+    )
+    with create(spec) as writer:
+        writer.set_state(layout.RUNNING)
+        engine = Engine(writer, stats, coins)
+        stream = Stream("bench")
+        for market in range(MARKETS):
+            engine.watch(market, stream, NOW_MS)
+        for ask in engine.history.wanted(NOW_MS):
+            engine.history.sent(ask)
+            rows = [
+                candle(coins[ask.market], bar, 100.0 + bar % 17, 9)
+                for bar in range(ask.first, ask.last + 1)
+            ]
+            engine.history.answer(ask, rows, NOW_MS, 1)
+        engine.tick(NOW_MS)
+        with attach(spec.name) as store:
+            yield Filled(writer, engine, store, coins)
+    ownership.remove(spec.name)

@@ -1,0 +1,520 @@
+"""The sockets, against a websocket server that misbehaves on demand."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.asyncio.server import Server, ServerConnection, serve
+
+from monitor.budget import ConnectionBudget, MessageBudget, SubscriptionBudget
+from monitor.clock import ExchangeClock
+from monitor.feed import MARKETS_PER_SOCKET, Connection, Timing, needed, share_out
+from monitor.ledger import Stream
+from monitor.protocol import Candle
+
+PATIENCE_S = 30
+NOW_MS = 1_791_278_880_000.0
+QUICK = Timing(
+    open=0.3, ping=0.05, silence=0.5, ack=0.1, steady=60.0, base=0.01, cap=0.05, look=0.01
+)
+CALM = Timing(open=10.0, ping=60.0, silence=120.0, ack=60.0, base=0.01, cap=0.05, look=0.01)
+
+Behaviour = Callable[[ServerConnection, "Exchange"], Awaitable[None]]
+
+
+def candle_frame(coin: str = "ETH", trades: int = 1) -> str:
+    row = {"t": int(NOW_MS), "T": int(NOW_MS) + 59_999, "s": coin, "i": "1m", "n": trades}
+    prices = {"o": "1.0", "c": "1.0", "h": "1.0", "l": "1.0", "v": "2.0"}
+    return json.dumps({"channel": "candle", "data": row | prices})
+
+
+def bbo_frame(time_ms: float) -> str:
+    data = {"coin": "BTC", "time": int(time_ms), "bbo": [None, None]}
+    return json.dumps({"channel": "bbo", "data": data})
+
+
+def ack(subscription: Any) -> str:
+    data = {"method": "subscribe", "subscription": subscription}
+    return json.dumps({"channel": "subscriptionResponse", "data": data})
+
+
+class Exchange:
+    """A server: the n-th socket gets the n-th behaviour, later ones the last."""
+
+    def __init__(self, *behaviours: Behaviour) -> None:
+        self.behaviours = behaviours
+        self.sockets: list[ServerConnection] = []
+        self.asked: list[list[dict[str, Any]]] = []
+        self.pings = 0
+
+    async def handle(self, connection: ServerConnection) -> None:
+        number = len(self.sockets)
+        self.sockets.append(connection)
+        self.asked.append([])
+        await self.behaviours[min(number, len(self.behaviours) - 1)](connection, self)
+
+    def take(self, connection: ServerConnection, message: str | bytes) -> dict[str, Any] | None:
+        """The subscription in a message, None for a ping."""
+        document = json.loads(message)
+        if document == {"method": "ping"}:
+            self.pings += 1
+            return None
+        assert document["method"] == "subscribe"
+        subscription: dict[str, Any] = document["subscription"]
+        self.asked[self.sockets.index(connection)].append(subscription)
+        return subscription
+
+
+async def polite(connection: ServerConnection, exchange: Exchange) -> None:
+    """Acknowledge everything and answer pings."""
+    async for message in connection:
+        subscription = exchange.take(connection, message)
+        await connection.send('{"channel":"pong"}' if subscription is None else ack(subscription))
+
+
+async def silent(connection: ServerConnection, exchange: Exchange) -> None:
+    """Take everything, say nothing: a half-open connection."""
+    async for message in connection:
+        exchange.take(connection, message)
+
+
+async def dropping(connection: ServerConnection, exchange: Exchange) -> None:
+    """Acknowledge, then let the TCP connection go without a word."""
+    subscription = exchange.take(connection, await connection.recv())
+    await connection.send(ack(subscription))
+    connection.transport.abort()
+
+
+async def expiring(connection: ServerConnection, exchange: Exchange) -> None:
+    exchange.take(connection, await connection.recv())
+    await connection.close(1000, "Expired")
+
+
+class Heard:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.candles: list[Candle] = []
+        self.watched: list[tuple[str, Stream]] = []
+        self.gone: list[Stream] = []
+        self.counts: Counter[str] = Counter()
+
+    def candle(self, candle: Candle) -> None:
+        self.candles.append(candle)
+
+    def watching(self, coin: str, stream: Stream) -> None:
+        self.watched.append((coin, stream))
+
+    def lost(self, stream: Stream) -> None:
+        self.gone.append(stream)
+
+    def count(self, counter: str) -> None:
+        self.counts[counter] += 1
+
+
+class Bounds(random.Random):
+    """Keeps the upper bounds that it was asked for, and always draws nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[float] = []
+
+    def uniform(self, a: float, b: float) -> float:
+        assert a == 0.0
+        self.asked.append(b)
+        return 0.0
+
+
+class Bench:
+    """A connection to an exchange, and everything around it."""
+
+    def __init__(self, *behaviours: Behaviour) -> None:
+        self.exchange = Exchange(*behaviours)
+        self.heard = Heard()
+        self.clock = ExchangeClock()
+        self.clock.observe(NOW_MS, trusted=True)
+        self.connections = ConnectionBudget(per_minute=1_000)
+        self.messages = MessageBudget()
+        self.subscriptions = SubscriptionBudget()
+        self.rng: random.Random = random.Random(1)
+        self.server: Server | None = None
+
+    @property
+    def attempts(self) -> int:
+        return self.connections._attempts.spent(self.clock.now_ms())
+
+    def connection(self, url: str, coins: tuple[str, ...], timing: Timing) -> Connection:
+        return Connection(
+            "1",
+            url,
+            coins,
+            "BTC",
+            self.heard,
+            self.clock,
+            connections=self.connections,
+            messages=self.messages,
+            subscriptions=self.subscriptions,
+            timing=timing,
+            rng=self.rng,
+        )
+
+    @asynccontextmanager
+    async def running(
+        self, coins: tuple[str, ...] = ("BTC", "ETH"), timing: Timing = CALM, url: str = ""
+    ) -> Any:
+        async with serve(self.exchange.handle, "127.0.0.1", 0, compression=None) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            connection = self.connection(url or f"ws://127.0.0.1:{port}/ws", coins, timing)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(connection.run)
+                with anyio.fail_after(PATIENCE_S):
+                    yield port
+                tasks.cancel_scope.cancel()
+        assert self.connections.open == 0
+        assert self.subscriptions.used == 0
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for happens in another program's code
+        await anyio.sleep(0.005)
+
+
+def reached(things: Sequence[object], count: int) -> bool:
+    return len(things) >= count
+
+
+async def refused(bench: Bench, attempts: int) -> None:
+    """Wait for so many more attempts to connect."""
+    before = bench.attempts
+    await until(lambda: bench.attempts > before + attempts)
+
+
+def test_markets_are_shared_out_evenly_and_none_is_lost() -> None:
+    @given(st.integers(0, 700), st.integers(1, 250))
+    def shares(count: int, per_socket: int) -> None:
+        coins = [str(k) for k in range(count)]
+        dealt = share_out(coins, per_socket=per_socket)
+        assert sorted(coin for share in dealt for coin in share) == sorted(coins)
+        sizes = [len(share) for share in dealt]
+        assert max(sizes) - min(sizes) <= 1
+        assert max(sizes) <= per_socket
+
+    shares()
+
+
+def test_each_socket_needs_a_beacon_besides_its_markets() -> None:
+    for count in (0, 1, MARKETS_PER_SOCKET, MARKETS_PER_SOCKET + 1, 999):
+        shares = share_out([str(k) for k in range(count)])
+        assert needed(count) == sum(len(share) + 1 for share in shares)
+
+
+def test_what_is_acknowledged_is_watched_on_the_socket_that_tells_it() -> None:
+    async def main() -> None:
+        bench = Bench(polite)
+        async with bench.running():
+            await until(lambda: len(bench.heard.watched) == 2)
+            assert {coin for coin, _ in bench.heard.watched} == {"BTC", "ETH"}
+            assert len({id(stream) for _, stream in bench.heard.watched}) == 1
+            assert bench.subscriptions.used == 3
+            assert bench.exchange.asked[0][0] == {"type": "bbo", "coin": "BTC"}
+            await bench.exchange.sockets[0].send(candle_frame("ETH", 7))
+            await until(lambda: bench.heard.candles)
+            assert (bench.heard.candles[0].coin, bench.heard.candles[0].trades) == ("ETH", 7)
+        assert bench.heard.gone == [bench.heard.watched[0][1]]
+        assert bench.heard.counts == {"connects": 1, "disconnects": 1}
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("ending", [dropping, expiring])
+def test_a_socket_that_ends_is_replaced_and_everything_subscribed_anew(ending: Behaviour) -> None:
+    async def main() -> None:
+        bench = Bench(ending, ending, polite)
+        async with bench.running():
+            await until(lambda: len(bench.exchange.sockets) >= 3)
+            await until(lambda: len(bench.exchange.asked[2]) == 3)
+            await until(
+                lambda: len({c for c, s in bench.heard.watched if s not in bench.heard.gone}) == 2
+            )
+            assert len(bench.heard.gone) == len(set(map(id, bench.heard.gone))) == 2
+
+    anyio.run(main)
+
+
+def test_a_server_that_is_away_for_a_while_is_found_again() -> None:
+    async def main() -> None:
+        bench = Bench(polite)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        connection = bench.connection(f"ws://127.0.0.1:{port}/ws", ("ETH",), CALM)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(connection.run)
+            with anyio.fail_after(PATIENCE_S):
+                for number in (1, 2):
+                    await refused(bench, 2)
+                    async with serve(bench.exchange.handle, "127.0.0.1", port):
+                        await until(partial(reached, bench.heard.watched, number))
+                    await until(partial(reached, bench.heard.gone, number))
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main)
+
+
+def test_a_half_open_socket_is_found_by_its_silence() -> None:
+    async def main() -> None:
+        bench = Bench(silent, polite)
+        async with bench.running(timing=QUICK):
+            await until(lambda: len(bench.heard.watched) == 2)
+            assert len(bench.exchange.sockets) == 2
+            assert bench.exchange.pings >= 1
+            assert len(bench.heard.gone) == 1
+
+    anyio.run(main)
+
+
+def test_a_handshake_without_an_answer_is_given_up_and_tried_again() -> None:
+    async def main() -> None:
+        bench = Bench(polite)
+        tried = 0
+
+        async def accept(stream: anyio.abc.SocketStream) -> None:
+            nonlocal tried
+            tried += 1
+            async with stream:
+                while await stream.receive():
+                    pass
+
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        connection = bench.connection(f"ws://127.0.0.1:{port}/ws", ("ETH",), QUICK)
+
+        async def serve_silence() -> None:
+            async def handle(stream: anyio.abc.SocketStream) -> None:
+                with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                    await accept(stream)
+
+            await listener.serve(handle)
+
+        async with listener, anyio.create_task_group() as tasks:
+            tasks.start_soon(serve_silence)
+            tasks.start_soon(connection.run)
+            with anyio.fail_after(PATIENCE_S):
+                await until(lambda: tried >= 3)
+            tasks.cancel_scope.cancel()
+        assert bench.heard.counts == {}
+        assert bench.subscriptions.used == 0
+
+    anyio.run(main)
+
+
+def test_a_lost_acknowledgement_is_asked_for_again_and_already_subscribed_is_one() -> None:
+    async def forgetful(connection: ServerConnection, exchange: Exchange) -> None:
+        seen: Counter[str] = Counter()
+        async for message in connection:
+            subscription = exchange.take(connection, message)
+            if subscription is None:
+                await connection.send('{"channel":"pong"}')
+                continue
+            echo = json.dumps(subscription)
+            seen[echo] += 1
+            if seen[echo] > 1:
+                text = f"Already subscribed: {echo}"
+                await connection.send(json.dumps({"channel": "error", "data": text}))
+
+    async def main() -> None:
+        bench = Bench(forgetful)
+        async with bench.running(timing=QUICK):
+            await until(lambda: len(bench.heard.watched) == 2)
+            await until(lambda: len(bench.exchange.asked[0]) == 6)
+            pings = bench.exchange.pings
+            # Long enough for many more questions, had there been any to ask.
+            await until(lambda: bench.exchange.pings > pings + 8)
+            assert len(bench.exchange.asked[0]) == 6
+            assert len(bench.heard.watched) == 2
+            assert len(bench.exchange.sockets) == 1
+
+    anyio.run(main)
+
+
+def test_an_acknowledgement_of_an_unsubscription_watches_nothing() -> None:
+    async def main() -> None:
+        bench = Bench(silent)
+        async with bench.running():
+            await until(lambda: bench.exchange.asked and len(bench.exchange.asked[0]) == 3)
+            wanted = {"type": "candle", "coin": "ETH", "interval": "1m"}
+            data = {"method": "unsubscribe", "subscription": wanted}
+            frame = json.dumps({"channel": "subscriptionResponse", "data": data})
+            await bench.exchange.sockets[0].send(frame)
+            await bench.exchange.sockets[0].send(candle_frame())
+            await until(lambda: bench.heard.candles)
+            assert bench.heard.watched == []
+
+    anyio.run(main)
+
+
+def test_frames_that_cannot_be_read_are_counted_and_cost_nothing_else() -> None:
+    rubbish: list[str | bytes] = [
+        "{",
+        "",
+        "[]",
+        "null",
+        '{"channel":7}',
+        b"\xff\xfe",
+        '{"channel":"candle"}',
+    ]
+
+    async def main() -> None:
+        bench = Bench(polite)
+        async with bench.running():
+            await until(lambda: len(bench.heard.watched) == 2)
+            for frame in rubbish:
+                await bench.exchange.sockets[0].send(frame)
+            await bench.exchange.sockets[0].send(json.dumps({"channel": "error", "data": "Oh."}))
+            await bench.exchange.sockets[0].send('{"channel":"something new","data":[]}')
+            await bench.exchange.sockets[0].send(candle_frame())
+            await until(lambda: bench.heard.candles)
+            assert bench.heard.counts == {"connects": 1, "malformed": len(rubbish)}
+            assert len(bench.exchange.sockets) == 1
+
+    anyio.run(main)
+
+
+def test_a_block_time_proves_what_came_before_it_and_never_the_future() -> None:
+    async def main() -> None:
+        bench = Bench(polite)
+        async with bench.running():
+            await until(lambda: len(bench.heard.watched) == 2)
+            stream = bench.heard.watched[0][1]
+            said = bench.clock.now_ms() - 50.0
+            await bench.exchange.sockets[0].send(bbo_frame(said))
+            await until(lambda: stream.alive_ms)
+            assert stream.alive_ms == int(said)
+            await bench.exchange.sockets[0].send(bbo_frame(said + 3_600_000.0))
+            await bench.exchange.sockets[0].send(candle_frame())
+            await until(lambda: bench.heard.candles)
+            assert stream.alive_ms <= bench.clock.now_ms()
+
+    anyio.run(main)
+
+
+def test_a_pong_proves_what_came_before_its_ping() -> None:
+    async def main() -> None:
+        bench = Bench(polite)
+        async with bench.running(timing=QUICK):
+            await until(lambda: bench.heard.watched and bench.heard.watched[0][1].alive_ms)
+            stream = bench.heard.watched[0][1]
+            assert NOW_MS <= stream.alive_ms <= bench.clock.now_ms()
+            before = stream.alive_ms
+            await until(lambda: stream.alive_ms > before)
+
+    anyio.run(main)
+
+
+def test_pauses_double_up_to_the_cap_and_are_drawn_by_chance() -> None:
+    async def main() -> None:
+        bench = Bench(dropping)
+        bench.rng = bounds = Bounds()
+        async with bench.running(timing=Timing(base=0.25, cap=2.0, look=0.01)):
+            await until(lambda: len(bounds.asked) >= 6)
+        assert bounds.asked[:6] == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0]
+
+    anyio.run(main)
+
+
+def test_a_socket_that_lived_long_makes_the_next_pause_small_again() -> None:
+    async def main() -> None:
+        bench = Bench(dropping)
+        bench.rng = bounds = Bounds()
+        async with bench.running(timing=Timing(base=0.25, cap=2.0, steady=-1.0, look=0.01)):
+            await until(lambda: len(bounds.asked) >= 4)
+        assert bounds.asked[:4] == [0.25, 0.25, 0.25, 0.25]
+
+    anyio.run(main)
+
+
+def test_without_subscriptions_left_no_socket_is_opened_until_there_are() -> None:
+    async def main() -> None:
+        bench = Bench(polite)
+        bench.subscriptions = SubscriptionBudget(4)
+        bench.subscriptions.take(2)
+        async with bench.running():
+            await refused(bench, 3)
+            assert bench.exchange.sockets == []
+            bench.subscriptions.release(2)
+            await until(lambda: len(bench.heard.watched) == 2)
+            assert bench.subscriptions.free == 1
+
+    anyio.run(main)
+
+
+def test_without_a_socket_left_in_the_budget_none_is_opened_until_there_is() -> None:
+    async def main() -> None:
+        bench = Bench(polite)
+        bench.connections = ConnectionBudget(at_once=1)
+        bench.connections.reserve(bench.clock.now_ms())
+        async with bench.running():
+            await anyio.lowlevel.checkpoint()
+            assert bench.exchange.sockets == []
+            bench.connections.release()
+            await until(lambda: len(bench.heard.watched) == 2)
+
+    anyio.run(main)
+
+
+def test_messages_are_counted_in_their_budget() -> None:
+    async def main() -> None:
+        bench = Bench(polite)
+        async with bench.running(coins=tuple(f"C{k}" for k in range(40))):
+            await until(lambda: len(bench.heard.watched) == 40)
+            assert bench.messages.spent(bench.clock.now_ms()) == 41
+
+    anyio.run(main)
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+        monkeypatch.setenv(name.upper(), "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    async def main() -> None:
+        bench = Bench(polite)
+        async with bench.running():
+            await until(lambda: len(bench.heard.watched) == 2)
+
+    anyio.run(main)
+
+
+def test_a_connection_that_is_cancelled_says_goodbye() -> None:
+    async def main() -> None:
+        bench = Bench(polite)
+        async with serve(bench.exchange.handle, "127.0.0.1", 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            connection = bench.connection(f"ws://127.0.0.1:{port}/ws", ("ETH",), CALM)
+            with anyio.fail_after(PATIENCE_S):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(connection.run)
+                    await until(lambda: bench.heard.watched)
+                    tasks.cancel_scope.cancel()
+                await bench.exchange.sockets[0].wait_closed()
+        assert bench.exchange.sockets[0].close_code == 1000
+        assert len(bench.heard.gone) == 1
+
+    anyio.run(main)
