@@ -122,10 +122,12 @@ class Book:
         """The newest bar of `market`, -1 if it has no row."""
         return int(self.controls[market, _NEWEST])
 
-    @property
-    def oldest(self) -> int:
-        """The oldest bar that can be stepped: all that its stats look back on is still there."""
-        return self.writer.grid + 2 - self.capacity + self._lookback
+    def oldest(self, grid: int = -1) -> int:
+        """The oldest bar that can be stepped: all that its stats look back on is still there.
+
+        `grid`: a bar that the grid is going to be moved to, where that is ahead.
+        """
+        return max(self.writer.grid, grid) + 2 - self.capacity + self._lookback
 
     def whole(self, market: int) -> bool:
         """Does the readable run reach back to the origin, without a hole that is being repaired?"""

@@ -30,7 +30,7 @@ _PR_SET_PDEATHSIG = 1
 
 def run(*, seconds: float | None, speed: float, markets: str | None) -> int:
     """Run until Ctrl-C, or for `seconds` of the table; returns the exit code."""
-    import read
+    import reading
 
     ownership.refuse_if_held(SEGMENT)
     children: list[subprocess.Popen[str]] = []
@@ -39,7 +39,8 @@ def run(*, seconds: float | None, speed: float, markets: str | None) -> int:
         exchange = _start(["exchange", "--speed", str(speed)], stdout=subprocess.PIPE)
         children.append(exchange)
         assert exchange.stdout is not None
-        announced = exchange.stdout.readline()
+        with exchange.stdout:
+            announced = exchange.stdout.readline()
         if not announced:
             return exchange.wait() or 1
         urls = dict(part.split("=", 1) for part in announced.split())
@@ -48,7 +49,7 @@ def run(*, seconds: float | None, speed: float, markets: str | None) -> int:
         code = _await_store(service)
         if code is not None:
             return code
-        read.watch(SEGMENT, seconds=seconds, stop=lambda: _ended(children) is not None)
+        reading.watch(SEGMENT, seconds=seconds, stop=lambda: _ended(children) is not None)
         ended = _ended(children)
         if ended is not None:
             what = "exchange" if ended is exchange else "service"

@@ -18,7 +18,7 @@ import contextlib
 import ipaddress
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -93,7 +93,10 @@ def needed(markets: int) -> int:
 
 
 class Connection:
-    """One socket after the other for one share of the markets. `run` ends only by cancellation."""
+    """One socket after the other for one share of the markets. `run` ends only by cancellation.
+
+    `before` is awaited on each new socket before anything is subscribed; OSError ends the socket.
+    """
 
     def __init__(
         self,
@@ -107,6 +110,7 @@ class Connection:
         connections: ConnectionBudget,
         messages: MessageBudget,
         subscriptions: SubscriptionBudget,
+        before: Callable[[], Awaitable[None]] | None = None,
         timing: Timing | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -119,6 +123,7 @@ class Connection:
         self._connections = connections
         self._messages = messages
         self._subscriptions = subscriptions
+        self._before = before
         self._timing = timing if timing is not None else Timing()
         self._rng = rng if rng is not None else random.Random()
         self._complaints = RateLimited(log)
@@ -175,6 +180,8 @@ class Connection:
                 # No proxy leads to this machine, though the environment may name one for all else.
                 proxy=None if _loopback(self._url) else True,
             ) as socket:
+                if self._before is not None:
+                    await self._before()
                 self._listener.count("connects")
                 self._stream = Stream(self.name)
                 self._asked = dict.fromkeys(self._wanted, float("-inf"))
@@ -192,9 +199,8 @@ class Connection:
                     # Also when cancelled: what is left open is complained about at exit.
                     with anyio.CancelScope(shield=True):
                         await socket.close()
-                log.warning(
-                    "socket %s: closed (%s %s)", self.name, socket.close_code, socket.close_reason
-                )
+                ending = f"{int(socket.close_code or 1006)} {socket.close_reason or ''}".strip()
+                log.warning("socket %s: closed: %s", self.name, ending)
         finally:
             self._subscriptions.release(count)
 

@@ -65,24 +65,26 @@ class History:
         """
         settled = int((now_ms - self._settling_ms) // INTERVAL_MS) - 1
         ended = int(now_ms // INTERVAL_MS) - 1
+        starts = self.book.controls[:, _START].tolist()
         asks = []
         for market, ledger in enumerate(self.book.ledgers):
             if ledger.asked is None and now_ms >= ledger.retry_ms:
-                ask = self._ask(market, ledger, settled, ended)
+                if (missing := ledger.missing(self.book.depth, starts[market])) is None:
+                    ask = self._confirmation(market, ledger, settled)
+                else:
+                    ask = self._ask(market, ledger, *missing, settled, ended)
                 if ask is not None:
                     asks.append(ask)
         asks.sort(key=_urgency)
         return asks
 
-    def _ask(self, market: int, ledger: Ledger, settled: int, ended: int) -> Ask | None:
+    def _ask(
+        self, market: int, ledger: Ledger, first: int, last: int, settled: int, ended: int
+    ) -> Ask | None:
+        """For what is missing, first..last, as far as REST can tell now."""
         book = self.book
-        start = int(book.controls[market, _START])
-        missing = ledger.missing(book.depth, start)
-        if missing is None:
-            return self._confirmation(market, ledger, settled)
-        first, last = missing
-        newest = book.newest(market)
-        if ledger.filled and first <= book.oldest:
+        start, newest = int(book.controls[market, _START]), book.newest(market)
+        if ledger.filled and first <= book.oldest(last + 1):
             if newest >= 0:
                 self._lost(market, f"{last - first + 1} minutes are missing, more than is stored")
             ledger.restart()
@@ -109,8 +111,10 @@ class History:
     def _confirmation(self, market: int, ledger: Ledger, settled: int) -> Ask | None:
         """Closed rows that REST has not seen, if a trade has come since: else it has no news."""
         last = min(ledger.certain, settled)
+        if ledger.traded <= self.book.controls[market, _CONFIRMED]:
+            return None
         first = self._unconfirmed(market, last)
-        if last < first or ledger.traded < first:
+        if last < first:
             return None
         if not self.book.rows(market, first, last).trades.any():
             return None  # it was traded in a minute that is asked about later
@@ -121,7 +125,7 @@ class History:
         control = self.book.controls[market]
         first = max(int(control[_CONFIRMED]) + 1, int(control[_ORIGIN]))
         # What REST no longer has is no news, and an answer may come late.
-        return max(first, self.book.oldest, last + 1 - RETENTION + _MARGIN)
+        return max(first, self.book.oldest(), last + 1 - RETENTION + _MARGIN)
 
     def sent(self, ask: Ask) -> None:
         """`ask` is under way: it is not wanted again before `answer` or `failed`."""
@@ -151,6 +155,7 @@ class History:
             days = self._valid(ask, listed, now_ms, _DAY_MS)[0]
             if days:
                 if days[-1].open_ms // _DAY_MS > ask.first * INTERVAL_MS // _DAY_MS:
+                    ledger.retry_ms = now_ms + RETRY_MS
                     return False  # it was traded within the history: the same
                 close_before = days[-1].close
             listed = []
@@ -233,13 +238,17 @@ class History:
 
     def _nothing(self, ask: Ask, now_ms: float) -> None:
         """The exchange has no row of the market, and none was there before."""
-        ledger = self.book.ledgers[ask.market]
-        if ask.kind == "fill":
+        book, ledger = self.book, self.book.ledgers[ask.market]
+        if ask.kind == "fill" and ask.traded <= ask.last:
             ledger.dormant = True  # not for as long as the history reaches: ever?
             return
         ledger.filled = True
         ledger.certain = max(ledger.certain, ask.last)
-        self.book.judge(ask.market, now_ms)
+        if book.newest(ask.market) >= 0:
+            # It was traded first when it was watched already: its live rows are all that there is.
+            found = Settled(ask.last + 1, np.empty((0, 5)), np.empty((0, 2), np.int64))
+            self._write(ask, found, now_ms)
+        book.judge(ask.market, now_ms)
 
     def _write(self, ask: Ask, found: Settled, now_ms: float) -> bool:
         book, market, ledger = self.book, ask.market, self.book.ledgers[ask.market]
@@ -272,7 +281,7 @@ class History:
             origin,
             closed,
             closed if reaches else -1,
-            max(found.first + found.differs, first if origin == first else book.oldest),
+            max(found.first + found.differs, first if origin == first else book.oldest()),
             found.changed,
             behind or found.changed > 0,
             int(now_ms),

@@ -104,7 +104,9 @@ def settle(
     if np.isnan(existing.close_before):
         # Nothing is known before: the first row listed is the market's origin.
         if last_listed < 0:
-            return Settled(first, prices[:0], counts[:0])
+            # A later trade is known: if there ever was one before, flat rows are listed soon.
+            lagging = patient and existing.traded_after
+            return Settled(first, prices[:0], counts[:0], lagging=lagging)
         begin = first_listed
     elif first_listed > 0 and existing.latest - first >= RETENTION:
         lost = True

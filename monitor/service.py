@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import signal
 import time
 from collections.abc import Iterable
@@ -20,12 +21,13 @@ from indicators import Plan, plan
 from ringbuf import layout
 from ringbuf.writer import Writer, create
 
+from .backoff import delays
 from .book import INTERVAL_MS
 from .budget import ConnectionBudget, MessageBudget, SubscriptionBudget, WeightBudget
 from .checking import within_subscriptions
 from .clock import ExchangeClock
 from .engine import Engine
-from .errors import ProtocolError, RestError
+from .errors import MonitorError, ProtocolError, RestError
 from .feed import Connection, share_out
 from .ledger import Ask, Stream
 from .logs import RateLimited
@@ -38,7 +40,7 @@ from .store import source_of, spec_of
 from .warming import warm
 from .wire import Embedded
 
-__all__ = ["Service", "greet", "run"]
+__all__ = ["Service", "SourceChanged", "greet", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ HEARTBEAT_S = 0.5
 TICK_S = 0.1
 ASK_S = 0.25
 ASKS_AT_ONCE = 4
-RETRY_START_S = 5.0
+RETRY_BASE_S, RETRY_CAP_S = 0.5, 10.0
 BEACON = "BTC"
 _DAY_MS = 86_400_000
 _DAYS_BACK = 4_000
@@ -62,6 +64,22 @@ async def greet(client: InfoClient, clock: ExchangeClock) -> Embedded | None:
         clock.set_rate(status.embedded.rate)
     clock.observe(status.time_ms, trusted=True)
     return status.embedded
+
+
+class SourceChanged(MonitorError):
+    """The embedded exchange was started anew: the rows of its next run are of other prices."""
+
+    def __init__(self, url: str, found: str | None, expected: object) -> None:
+        super().__init__(url, found, expected)
+        self.url = url
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return (
+            f"the embedded exchange at {self.url} was started anew: found run {self.found}, "
+            f"expected {self.expected}; start the service again as well"
+        )
 
 
 class Service:
@@ -158,11 +176,23 @@ class Service:
                     connections=connections,
                     messages=messages,
                     subscriptions=subscriptions,
+                    before=self._same_source if "run" in self._writer.spec.source else None,
                 )
                 tasks.start_soon(connection.run)
             tasks.start_soon(self._tick)
             tasks.start_soon(self._beat)
             await self._ask(tasks)
+
+    async def _same_source(self) -> None:
+        """Ask an embedded exchange whether it still is the one whose rows the store has."""
+        try:
+            embedded = await greet(self._client, self._clock)
+        except (RestError, ProtocolError) as error:
+            raise OSError(str(error)) from None
+        expected = self._writer.spec.source["run"]
+        found = embedded.run if embedded is not None else None
+        if found != expected:
+            raise SourceChanged(self._settings.api_url, found, expected)
 
     async def _tick(self) -> None:
         pause = min(TICK_S, 1.0 / self._clock.rate)
@@ -240,13 +270,14 @@ async def _meet(
     settings: Settings, client: InfoClient, clock: ExchangeClock
 ) -> tuple[Embedded | None, tuple[Market, ...], str]:
     """The exchange's clock, the markets asked for, the beacon; tries until the exchange answers."""
+    pauses = delays(RETRY_BASE_S, RETRY_CAP_S, random.Random())
     while True:
         try:
             embedded = await greet(client, clock)
             universe = await client.universe()
         except (RestError, ProtocolError) as error:
             log.warning("the exchange does not answer, trying again: %s", error)
-            await anyio.sleep(RETRY_START_S)
+            await anyio.sleep(next(pauses))
             continue
         resolution = resolve(settings.markets, universe)
         for warning in resolution.warnings:

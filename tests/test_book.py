@@ -12,6 +12,7 @@ from monitor.engine import Engine
 from monitor.kernels import CLOSED
 from monitor.ledger import Stream
 from ringbuf.layout import COUNTERS as MOST_COUNTERS
+from ringbuf.layout import WORD
 
 if TYPE_CHECKING:
     from tests import engine_kit as kit
@@ -72,6 +73,9 @@ def test_rows_before_the_origin_are_not_known() -> None:
     e, _ = watched()
     origin = kit.word(e, "origin")
     assert e.book.rows(0, origin - 1, origin).known.tolist() == [False, True]
+    # What a history that began anew has left behind is not known any more.
+    e.book.controls[0, WORD["origin"]] = origin + 5
+    assert e.book.rows(0, origin + 4, origin + 5).known.tolist() == [False, True]
 
 
 def test_a_run_is_whole_when_it_begins_no_later_than_behind_the_certain_rows() -> None:
@@ -108,5 +112,6 @@ def test_a_market_with_a_hole_is_syncing(behind: int) -> None:
 
 def test_the_oldest_bar_that_can_be_stepped_has_its_look_back_in_the_ring() -> None:
     e, _ = watched()
-    assert e.book.oldest == BAR + 2 - e.book.capacity + 19
+    assert e.book.oldest() == BAR + 2 - e.book.capacity + 19
+    assert e.book.oldest(BAR + 9) == e.book.oldest() + 9
     assert np.isnan(kit.column(e, "SMA9")[:8]).all()

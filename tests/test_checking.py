@@ -85,7 +85,7 @@ def test_every_problem_that_can_be_found_is_told_in_a_line_of_its_own() -> None:
 def test_too_little_shared_memory_is_a_problem_that_says_how_much_would_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(checking.segment, "free_space", lambda: (2**20, 64 * 2**20))
+    monkeypatch.setattr("ringbuf.segment.free_space", lambda: (2**20, 64 * 2**20))
     with pytest.raises(SettingsError, match=r"shared memory: found 1\.0 MiB free") as caught:
         checked(history=100_000)
     assert "--shm-size=" in str(caught.value)

@@ -77,7 +77,7 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_one(
     folder = keep_cache()
     assert folder.parent == tmp_path / "tmp"
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "closed"))
-    monkeypatch.setattr(compiled.os, "access", lambda *_: False)
+    monkeypatch.setattr("monitor.compiled.os.access", lambda *_: False)
     assert keep_cache().parent == tmp_path / "tmp"
 
 
@@ -87,7 +87,7 @@ def test_a_user_without_a_home_gets_a_temporary_one(
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(compiled.Path, "home", homeless)
+    monkeypatch.setattr("monitor.compiled.Path.home", homeless)
     assert keep_cache().parent == tmp_path / "tmp"
 
 

@@ -151,6 +151,7 @@ class Bench:
         self.subscriptions = SubscriptionBudget()
         self.rng: random.Random = random.Random(1)
         self.server: Server | None = None
+        self.before: Callable[[], Awaitable[None]] | None = None
 
     @property
     def attempts(self) -> int:
@@ -167,6 +168,7 @@ class Bench:
             connections=self.connections,
             messages=self.messages,
             subscriptions=self.subscriptions,
+            before=self.before,
             timing=timing,
             rng=self.rng,
         )
@@ -270,6 +272,26 @@ def test_a_server_that_is_away_for_a_while_is_found_again() -> None:
                         await until(partial(reached, bench.heard.watched, number))
                     await until(partial(reached, bench.heard.gone, number))
             tasks.cancel_scope.cancel()
+
+    anyio.run(main)
+
+
+def test_nothing_is_subscribed_on_a_socket_that_was_not_admitted() -> None:
+    async def main() -> None:
+        bench = Bench(polite)
+        asked = 0
+
+        async def before() -> None:
+            nonlocal asked
+            asked += 1
+            if asked < 4:
+                raise OSError("not yet")
+
+        bench.before = before
+        async with bench.running():
+            await until(lambda: len(bench.heard.watched) == 2)
+            assert [len(asked) for asked in bench.exchange.asked] == [0, 0, 0, 3]
+        assert bench.heard.counts == {"connects": 1, "disconnects": 1}
 
     anyio.run(main)
 

@@ -124,6 +124,30 @@ def test_the_first_trade_ever_is_the_origin_and_nothing_is_missing_before_it() -
     desk.check()
 
 
+def test_a_market_that_is_first_traded_while_its_history_is_asked_for_begins_there() -> None:
+    desk = kit.Desk()
+    desk.rest.clear()
+    desk.hear()
+    desk.go_to(BAR + 2, 10.0)
+    for _ in range(PATIENCE):
+        assert kit.status(desk.engine) == "syncing"
+        (ask,) = desk.asks()
+        desk.answer(ask)
+        assert not desk.asks()
+        desk.go(RETRY_MS / 1_000)
+    asked = desk.settle()
+    assert asked[0].kind == "fill"
+    assert {ask.kind for ask in asked[1:]} <= {"confirm"}
+    assert kit.span(desk.engine) == (BAR, desk.bar)
+    assert kit.word(desk.engine, "origin") == BAR
+    assert desk.engine.book.ledgers[0].certain == desk.bar - 1
+    for bar in range(desk.bar + 1, desk.bar + 25):
+        desk.go_to(bar)
+        desk.hear()
+    assert not np.isnan(kit.row(desk.engine, desk.bar)["SMA9"])
+    desk.check()
+
+
 def test_the_first_trades_ever_that_fell_into_an_outage_are_not_lost() -> None:
     desk = kit.Desk()
     desk.rest.clear()
@@ -180,6 +204,8 @@ def test_a_last_close_of_a_day_within_the_history_is_of_a_market_that_woke_up() 
     (ask,) = desk.asks()
     assert not desk.answer(ask, [day(BAR)])
     assert kit.word(desk.engine, "newest") == -1
+    assert not desk.asks()
+    desk.go(RETRY_MS / 1_000)
     assert desk.asks()[0].kind == "fill"
 
 
@@ -321,6 +347,7 @@ def test_an_answer_with_a_minute_not_settled_is_asked_again_if_live_rows_closed_
     desk.go_to(BAR + 2, 10.0)
     assert kit.word(desk.engine, "closed") == BAR + 1
     desk.answer(ask, early)
+    desk.check()
     desk.settle()
     assert kit.row(desk.engine, BAR)["close"] == 66.0
     assert kit.flags(desk.engine, BAR) == CLOSED | CONFIRMED
@@ -344,6 +371,20 @@ def test_a_hole_larger_than_the_store_begins_the_history_anew() -> None:
     desk.check()
 
 
+def test_a_hole_larger_than_the_store_begins_the_history_anew_before_any_live_row_too() -> None:
+    """After an outage of everything the grid stands where it stood."""
+    desk = kit.filled()
+    desk.lose()
+    desk.now += 3 * desk.engine.book.capacity * MINUTE
+    desk.miss(desk.bar - 1)
+    desk.regain()
+    assert [ask.kind for ask in desk.settle()] == ["fill"]
+    desk.go(0)
+    assert kit.span(desk.engine)[1] == desk.bar
+    assert kit.status(desk.engine) == "live"
+    kit.check(desk.engine)
+
+
 def test_rows_of_a_market_that_the_grid_has_overtaken_are_asked_for_anew() -> None:
     desk = kit.Desk(coins=2)
     e = desk.engine
@@ -364,6 +405,35 @@ def test_rows_of_a_market_that_the_grid_has_overtaken_are_asked_for_anew() -> No
     assert [ask.kind for ask in desk.settle()] == ["fill"]
     assert kit.word(e, "origin") == desk.bar - e.book.depth
     kit.check(e)
+
+
+def test_a_hole_beyond_the_exchanges_memory_begins_the_history_where_that_does() -> None:
+    desk = kit.filled(history=7_000)
+    gone = RETENTION + 300
+    desk.lose()
+    desk.now += gone * MINUTE
+    desk.regain()
+    desk.hear()
+    (ask,) = desk.asks()
+    assert (ask.kind, ask.first, ask.last) == ("repair", BAR, desk.bar - 1)
+    begins = desk.bar - RETENTION
+    desk.answer(ask, [kit.candle("C0", k, kit.price_of(k)) for k in range(begins, desk.bar)])
+    assert kit.word(desk.engine, "origin") == kit.span(desk.engine)[0] == begins
+    assert desk.engine.book.counters["lost_histories"] == 1
+    assert kit.status(desk.engine) == "live"
+    desk.check()
+
+
+def test_a_market_that_never_traded_has_no_history_to_lose_in_a_long_outage() -> None:
+    desk = kit.Desk()
+    desk.rest.clear()
+    desk.settle()
+    desk.lose()
+    desk.now += 2 * desk.engine.book.capacity * MINUTE
+    desk.regain()
+    assert [ask.kind for ask in desk.settle()] == ["fill", "last_close"]
+    assert desk.engine.book.counters["lost_histories"] == 0
+    assert kit.status(desk.engine) == "quiet"
 
 
 # --- confirming ----------------------------------------------------------------------------------
@@ -421,6 +491,7 @@ def test_a_silent_market_is_asked_again_only_after_its_next_trade() -> None:
     desk.go_to(BAR + 40, 10.0)
     assert not desk.asks()
     desk.hear()
+    assert not desk.asks()  # but when its minute has ended, for all of them at once
     desk.go_to(BAR + 41, 10.0)
     (ask,) = desk.asks()
     assert (ask.kind, ask.first, ask.last) == ("confirm", BAR + 1, BAR + 40)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from monitor import logs, progress
+from monitor import logs
 from monitor.progress import EVERY_S, FillProgress
 
 
@@ -40,7 +40,7 @@ def test_elsewhere_it_says_how_far_it_is_now_and_then_and_when_all_is_there(
 ) -> None:
     with standard_error(io.StringIO()) as stream:
         seconds = 100.0
-        monkeypatch.setattr(progress.time, "monotonic", lambda: seconds)
+        monkeypatch.setattr("monitor.progress.time.monotonic", lambda: seconds)
         fill = FillProgress(300)
         for done in range(300):
             seconds += EVERY_S / 100 - 0.001

@@ -112,9 +112,17 @@ def test_a_publication_is_an_atomic_addition_with_release() -> None:
     assert "@syscall" in code
 
 
-def test_clearing_ends_with_a_fence_before_the_grid_can_move() -> None:
-    signature = (types.int64[:, :, ::1], types.int64[:, ::1], WORDS, types.int64, types.int64)
-    assert "fence release" in llvm(kernels.clear_ahead, signature)
+def test_clearing_ends_with_a_fence_before_the_grid_can_move(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its Python form, with the parts exchanged for a record of their order."""
+    events: list[str] = []
+    for name in ("begin", "commit", "clear_bar", "release_fence"):
+        monkeypatch.setattr(kernels, name, lambda *_, name=name: events.append(name))
+    words = control()
+    words[[START, NEWEST]] = 10, 15
+    kernels.clear_ahead.py_func(record()[None], words[None], BLANK, 18, 18)
+    assert events == ["begin", "clear_bar", "commit", "release_fence"]
 
 
 def test_the_sequence_is_odd_while_writing_and_even_after() -> None:

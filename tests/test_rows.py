@@ -115,6 +115,12 @@ def test_a_market_without_any_row_stays_without() -> None:
     assert not found.lagging
 
 
+def test_no_row_although_a_later_trade_is_known_is_waited_for() -> None:
+    existing = held(4, close_before=float("nan"), traded_after=True)
+    assert judge([], existing).lagging
+    assert not judge([], existing, patient=False).lagging
+
+
 def test_beyond_the_exchanges_memory_the_history_begins_anew() -> None:
     found = judge([row(2), row(3)], held(4, latest=FIRST + RETENTION))
     assert found.lost

@@ -23,9 +23,7 @@ def _nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None
     monkeypatch.chdir(str(tmp_path))
 
 
-def test_public_columns_come_in_the_order_of_the_contract_then_of_the_settings() -> (
-    None
-):
+def test_public_columns_come_in_the_order_of_the_contract_then_of_the_settings() -> None:
     stats = plan(["RSI5", "ATR14"], history=100)
     names = [column.name for column in columns_of(stats)]
     assert names[:10] == [*PUBLIC, "RSI5", "ATR14"]
@@ -40,7 +38,7 @@ def test_every_stat_carries_its_definition_and_every_column_its_unit() -> None:
 
 
 def test_the_store_is_what_the_settings_ask_for() -> None:
-    settings = Settings(history=300, stats="RSI5", segment="x")
+    settings = Settings(history=300, stats=("RSI5",), segment="x")
     stats = plan(settings.stats, history=settings.history)
     spec = spec_of(settings, MARKETS, stats, source_of(settings, None))
     assert spec.name == "x"

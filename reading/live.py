@@ -1,0 +1,156 @@
+"""The table on a terminal, redrawn as the store changes; elsewhere printed now and then."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import click
+
+import ringbuf
+
+from .rows import Choice, attach, rows, serialized
+from .table import table
+from .text import paint
+
+__all__ = ["drawn", "sentence", "watch"]
+
+# At most so many frames a second; one a second where nothing happens, because ages grow.
+_FRAME_S, _IDLE_S, _SLICE_S = 0.25, 1.0, 0.1
+
+
+def watch(
+    segment: str | None = None,
+    *,
+    markets: Sequence[str] = (),
+    stats: Sequence[str] = (),
+    last: int | None = None,
+    closed: bool = False,
+    form: str = "table",
+    seconds: float | None = None,
+    stop: Callable[[], bool] | None = None,
+    every: float = 5.0,
+) -> None:
+    """Show the store on stdout as it changes, until `seconds` are over or `stop()` is true.
+
+    On a terminal the table is redrawn in place, at most four times a second, and the last one
+    stays when it ends; elsewhere it is printed anew `every` so many seconds. JSON is one array a
+    line, CSV goes on without another header. A store that is replaced is followed, one that is
+    gone stays on show and is said to be.
+
+    `segment` None means the default, or the demo. KeyboardInterrupt is the caller's to catch; the
+    terminal is in order by then. Raises what `ringbuf.attach` does, at the start only, and
+    UnknownName.
+    """
+    chosen: Choice = {"markets": markets, "stats": stats, "last": last, "closed": closed}
+    screen = form == "table" and on_terminal()
+    least = every if form == "table" and not screen else _FRAME_S
+    end = math.inf if seconds is None else time.monotonic() + seconds
+
+    def over() -> bool:
+        return time.monotonic() >= end or (stop is not None and stop())
+
+    store, note, noted, text = attach(segment), "", 0.0, ""
+    try:
+        with _alternate_screen(screen):
+            while True:
+                store, news = _follow(store)
+                now = time.monotonic()
+                if news or now > noted:
+                    note, noted = news, now + 2 * every
+                if form != "table":
+                    found = rows(store, **chosen)
+                    text = serialized(found, form, stream=True, first=not text)
+                    click.echo(text, nl=False)
+                elif screen:
+                    size = shutil.get_terminal_size()
+                    text = drawn(store, chosen, height=size.lines - 1, note=note)
+                    foot = paint("Ctrl-C ends", "faint", colorful())
+                    click.echo(_frame([*text.split("\n"), foot]), nl=False, color=True)
+                else:
+                    gap = "\n" if text else ""
+                    text = drawn(store, chosen, note=note)
+                    click.echo(gap + text)
+                if over():
+                    break
+                _pause(store, now + least, now + max(least, _IDLE_S), over)
+    finally:
+        store.close()
+        if screen and text:
+            click.echo(text, color=True)
+
+
+def _follow(store: ringbuf.Store) -> tuple[ringbuf.Store, str]:
+    """The store that the name leads to now, and what there is to say about it."""
+    try:
+        fresh = ringbuf.attach(store.name)
+    except ringbuf.StoreNotFound:
+        # A name alone that is gone comes back: its writer sees to it.
+        return store, "" if store.alive else "The store is gone; these were its last rows."
+    except (ringbuf.StoreRefused, PermissionError) as error:
+        return store, f"{sentence(error)}; these are the last rows from before"
+    if fresh.header == store.header:
+        fresh.close()
+        return store, ""
+    replaced = fresh.header.created_ms != store.header.created_ms
+    store.close()
+    return fresh, "The store was replaced; attached to the new one." if replaced else ""
+
+
+def _pause(store: ringbuf.Store, earliest: float, latest: float, over: Callable[[], bool]) -> None:
+    """Sleep until `earliest`, then until something is published, at most until `latest`."""
+    while (now := time.monotonic()) < latest and not over():
+        if now < earliest:
+            time.sleep(min(_SLICE_S, earliest - now))
+        elif store.wait(min(_SLICE_S, latest - now)):
+            return
+
+
+@contextlib.contextmanager
+def _alternate_screen(wanted: bool) -> Iterator[None]:
+    """The terminal's other screen, without cursor and line wrap; afterwards all is as before."""
+    if not wanted:
+        yield
+        return
+    click.echo("\x1b[?1049h\x1b[?25l\x1b[?7l", nl=False, color=True)
+    try:
+        yield
+    finally:
+        click.echo("\x1b[?7h\x1b[?25h\x1b[?1049l", nl=False, color=True)
+
+
+def _frame(lines: Iterable[str]) -> str:
+    """The lines from the top left corner over what is there, shown by the terminal in one go."""
+    body = "\n".join(f"\x1b[2K{line}" for line in lines)
+    return f"\x1b[?2026h\x1b[H{body}\x1b[J\x1b[?2026l"
+
+
+def drawn(
+    store: ringbuf.Store, chosen: Choice, *, height: int | None = None, note: str = ""
+) -> str:
+    """The table as stdout can show it: in colour and its width on a terminal, whole elsewhere."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return table(store, **chosen, width=width, height=height, color=colorful(), note=note)
+
+
+def on_terminal() -> bool:
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def colorful() -> bool:
+    return on_terminal() and not os.environ.get("NO_COLOR")
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong, in one line for a person."""
+    if isinstance(error, PermissionError):
+        return (
+            f"not allowed to read {error.filename}: be the user that runs its service, or have it "
+            f"set MONITOR_SEGMENT_MODE=0644"
+        )
+    return error.format_message() if isinstance(error, click.ClickException) else str(error)
