@@ -22,7 +22,7 @@ import click
 import ringbuf
 from reading import DEMO_SEGMENT, SEGMENT, attach, rows, serialized, watch
 from reading.live import drawn, sentence
-from reading.rows import Choice
+from reading.selection import Choice
 
 __all__ = ["main"]
 

@@ -8,8 +8,8 @@ import time
 from typing import Any
 
 import pytest
-from benchmarks.conftest import NOW_BAR, NOW_MS, Filled, candle
 
+from benchmarks.conftest import NOW_BAR, NOW_MS, Filled, candle
 from monitor import protocol
 from monitor.book import INTERVAL_MS
 

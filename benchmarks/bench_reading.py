@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from benchmarks.conftest import HISTORY, Filled
 
 COLUMNS = ("time", "open", "high", "low", "close", "volume", "trades", "flags", "ATR14", "RSI5")

@@ -14,8 +14,8 @@ import click
 
 import ringbuf
 
-from .rows import Choice, attach, rows, serialized
-from .table import table
+from .drawing import table
+from .selection import Choice, attach, rows, serialized
 from .text import paint
 
 __all__ = ["drawn", "sentence", "watch"]

@@ -230,9 +230,9 @@ def test_the_demos_store_is_shown_where_there_is_no_other_and_says_so(
     store: Writer, segment_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The real names may be in use on this machine; the rule is the same for others.
-    monkeypatch.setattr("reading.rows.SEGMENT", f"{segment_name}_none")
-    monkeypatch.setattr("reading.rows.DEMO_SEGMENT", segment_name)
-    monkeypatch.setattr("reading.table.DEMO_SEGMENT", segment_name)
+    monkeypatch.setattr("reading.selection.SEGMENT", f"{segment_name}_none")
+    monkeypatch.setattr("reading.selection.DEMO_SEGMENT", segment_name)
+    monkeypatch.setattr("reading.drawing.DEMO_SEGMENT", segment_name)
     with attach(None) as found:
         assert table(found).startswith("DEMO")
     with pytest.raises(StoreNotFound):

@@ -9,7 +9,7 @@ from itertools import groupby
 
 import ringbuf
 
-from .rows import DEMO_SEGMENT, FIRST_STAT, PRICES, Row, hung, rows
+from .selection import DEMO_SEGMENT, FIRST_STAT, PRICES, Row, hung, rows
 from .text import NONE, Painted, age, compact, digits_for, fixed, flow, magnitude, paint
 
 __all__ = ["table"]
