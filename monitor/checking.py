@@ -14,7 +14,7 @@ from ringbuf.spec import Geometry
 
 from .budget import WeightBudget, weight_of
 from .clock import ExchangeClock
-from .errors import MarketError, MonitorError, Problem, SettingsError
+from .errors import MarketError, Problem, SettingsError, SeveralProblems
 from .feed import needed
 from .markets import Market, Resolution, resolve
 from .rest import InfoClient
@@ -25,13 +25,6 @@ from .store import source_of, spec_of
 __all__ = ["run", "within_subscriptions"]
 
 log = logging.getLogger(__name__)
-
-
-class _Several(MonitorError):
-    """Problems of different kinds, a line for each."""
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.args))
 
 
 def within_subscriptions(settings: Settings, markets: Sequence[Market]) -> None:
@@ -64,7 +57,7 @@ async def run(settings: Settings) -> None:
     except (MarketError, SettingsError) as error:
         problems.append(error)
     if problems or stats is None or resolution is None:
-        raise _Several(*problems)
+        raise SeveralProblems(*problems)
     source = source_of(settings, status.embedded)
     spec = spec_of(settings, resolution.markets, stats, source)
     needed = Geometry.of(spec).size

@@ -23,6 +23,7 @@ from ringbuf import ownership
 __all__ = ["SEGMENT", "run"]
 
 SEGMENT = "market_monitor_demo"
+MARKETS = "btcusd_perp,ethusd_perp"
 START_S = 60.0
 STOP_S = 10.0
 _PR_SET_PDEATHSIG = 1
@@ -90,6 +91,8 @@ def _settings(urls: dict[str, str], markets: str | None) -> dict[str, object]:
     }
     if markets:
         environment["MONITOR_MARKETS"] = markets
+    # Said, because the markets of a .env here are of the real exchange.
+    environment.setdefault("MONITOR_MARKETS", MARKETS)
     return {"env": environment}
 
 

@@ -10,7 +10,9 @@
     │   ├── DelistedMarket     the exchange does not trade it any more
     │   └── SeveralMarkets     more than one of the above, in the order asked
     ├── ProtocolError          the exchange's answer is not what it should be
-    └── RestError              a REST request failed for good
+    ├── RestError              a REST request failed for good
+    ├── SourceChanged          the exchange that answers is not the one that filled the store
+    └── SeveralProblems        errors of different kinds, all that were found
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ __all__ = [
     "RestError",
     "SettingsError",
     "SeveralMarkets",
+    "SeveralProblems",
+    "SourceChanged",
     "UnknownMarket",
 ]
 
@@ -166,3 +170,30 @@ class RestError(MonitorError):
         reason = f" ({self.reason})" if self.reason else ""
         tries = f" after {self.attempts} attempts" if self.attempts > 1 else ""
         return f"{self.request} at {self.url}: found {found}{reason}{tries}, expected HTTP 200"
+
+
+class SourceChanged(MonitorError):
+    """The embedded exchange was started anew: the rows of its next run are of other prices."""
+
+    def __init__(self, url: str, found: str | None, expected: object) -> None:
+        super().__init__(url, found, expected)
+        self.url = url
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return (
+            f"the embedded exchange at {self.url} was started anew: found run {self.found}, "
+            f"expected {self.expected}; start the service again as well"
+        )
+
+
+class SeveralProblems(MonitorError):
+    """Errors of different kinds, a line for each."""
+
+    def __init__(self, *problems: Exception) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))

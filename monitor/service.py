@@ -27,7 +27,7 @@ from .budget import ConnectionBudget, MessageBudget, SubscriptionBudget, WeightB
 from .checking import within_subscriptions
 from .clock import ExchangeClock
 from .engine import Engine
-from .errors import MonitorError, ProtocolError, RestError
+from .errors import ProtocolError, RestError, SourceChanged
 from .feed import Connection, share_out
 from .ledger import Ask, Stream
 from .logs import RateLimited
@@ -40,7 +40,7 @@ from .store import source_of, spec_of
 from .warming import warm
 from .wire import Embedded
 
-__all__ = ["Service", "SourceChanged", "greet", "run"]
+__all__ = ["Service", "greet", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -64,22 +64,6 @@ async def greet(client: InfoClient, clock: ExchangeClock) -> Embedded | None:
         clock.set_rate(status.embedded.rate)
     clock.observe(status.time_ms, trusted=True)
     return status.embedded
-
-
-class SourceChanged(MonitorError):
-    """The embedded exchange was started anew: the rows of its next run are of other prices."""
-
-    def __init__(self, url: str, found: str | None, expected: object) -> None:
-        super().__init__(url, found, expected)
-        self.url = url
-        self.found = found
-        self.expected = expected
-
-    def __str__(self) -> str:
-        return (
-            f"the embedded exchange at {self.url} was started anew: found run {self.found}, "
-            f"expected {self.expected}; start the service again as well"
-        )
 
 
 class Service:

@@ -36,7 +36,6 @@ __all__ = [
     "ROOT",
     "Process",
     "Urls",
-    "attached",
     "check_market",
     "environment",
     "exchange",
@@ -210,12 +209,6 @@ def _written_by(segment: str, pid: int) -> bool:
             return store.header.writer_pid == pid
     except ringbuf.RingbufError:
         return False
-
-
-@contextlib.contextmanager
-def attached(segment: str) -> Iterator[ringbuf.Store]:
-    with ringbuf.attach(segment) as store:
-        yield store
 
 
 # -- the truth -------------------------------------------------------------------------------------

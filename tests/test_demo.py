@@ -12,13 +12,18 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from e2e_kit import Process, process, until
 
 import ringbuf
 from monitor.demo import SEGMENT
 from ringbuf import ownership, segment
+
+if TYPE_CHECKING:
+    from tests import e2e_kit as kit
+else:
+    import e2e_kit as kit
 
 PATHS = (Path("/dev/shm") / SEGMENT, Path("/dev/shm") / f"{SEGMENT}.keep")
 
@@ -35,8 +40,8 @@ def _alone() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def demo(*arguments: str, **settings: object) -> Iterator[Process]:
-    with process("demo", "--speed", "20", *arguments, settings=settings) as found:
+def demo(*arguments: str, **settings: object) -> Iterator[kit.Process]:
+    with kit.process("demo", "--speed", "20", *arguments, settings=settings) as found:
         yield found
 
 
@@ -59,16 +64,16 @@ def running(pid: int) -> bool:
         return False
 
 
-def shown(found: Process) -> dict[str, int]:
+def shown(found: kit.Process) -> dict[str, int]:
     """Wait for the table; the demo's children."""
-    until(lambda: "btcusd_perp" in found.stdout or found.ended, "the table", found)
+    kit.until(lambda: "btcusd_perp" in found.stdout or found.ended, "the table", found)
     assert not found.ended, found.stderr
     return children(found.pid)
 
 
 def nothing_left(family: dict[str, int]) -> None:
     assert set(family) == {"exchange", "run"}
-    until(lambda: not any(running(pid) for pid in family.values()), "the children's end")
+    kit.until(lambda: not any(running(pid) for pid in family.values()), "the children's end")
     assert not any(path.exists() for path in PATHS)
 
 
@@ -107,7 +112,7 @@ def test_its_processes_end_with_it_also_when_it_is_killed_and_the_next_one_start
         family = shown(found)
         found.send(signal.SIGKILL)
         found.wait()
-        until(lambda: not any(running(pid) for pid in family.values()), "the children's end")
+        kit.until(lambda: not any(running(pid) for pid in family.values()), "the children's end")
         with ringbuf.attach(SEGMENT) as store:
             assert store.life == "stopped"
             before = store.source["run"]
@@ -138,7 +143,7 @@ def test_what_is_wrong_with_its_arguments_is_one_line() -> None:
         (("--speed", "0"), "speed: found 0.0"),
         (("--markets", "btcusd_prep"), "nearest: btcusd_perp"),
     ):
-        with process("demo", *arguments) as found:
+        with kit.process("demo", *arguments) as found:
             assert found.wait() == 2
             assert found.stdout == ""
             assert said in found.stderr
@@ -149,7 +154,7 @@ def test_what_is_wrong_with_its_arguments_is_one_line() -> None:
 def test_settings_for_the_real_service_do_not_lead_it_there() -> None:
     settings = {"ws_url": "ws://127.0.0.1:1/ws", "api_url": "http://127.0.0.1:1", "segment": "mine"}
     with demo("--markets", "SOL,spot", stats="EMA9", **settings) as found:
-        until(lambda: "solusd_perp" in found.stdout or found.ended, "the table", found)
+        kit.until(lambda: "solusd_perp" in found.stdout or found.ended, "the table", found)
         assert "EMA9" in found.stdout
         with ringbuf.attach(SEGMENT) as store:
             assert len(store) == 6

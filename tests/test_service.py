@@ -23,7 +23,7 @@ from indicators import UnknownStat, plan
 from monitor import service
 from monitor.budget import WeightBudget
 from monitor.clock import ExchangeClock
-from monitor.errors import DelistedMarket, SettingsError, UnknownMarket
+from monitor.errors import DelistedMarket, SettingsError, SourceChanged, UnknownMarket
 from monitor.exchange import Closing, ExchangeConfig, Market, Running, serve
 from monitor.markets import Market as Listed
 from monitor.protocol import Candle
@@ -226,7 +226,7 @@ def test_an_embedded_exchange_that_was_started_anew_ends_the_service(segment_nam
     with pytest.raises(Exception) as caught:  # noqa: PT011 - it is inside of a group
         anyio.run(main)
     error = innermost(caught.value)
-    assert isinstance(error, service.SourceChanged)
+    assert isinstance(error, SourceChanged)
     assert "start the service again" in str(error)
     with ringbuf.attach(segment_name) as store:
         assert store.life == "stopped"
