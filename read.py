@@ -22,6 +22,7 @@ import click
 import ringbuf
 from reading import DEMO_SEGMENT, SEGMENT, attach, rows, serialized, watch
 from reading.live import drawn, sentence
+from reading.naming import configured_segment
 from reading.selection import Choice
 
 __all__ = ["main"]
@@ -63,7 +64,8 @@ __all__ = ["main"]
     envvar="MONITOR_SEGMENT",
     show_envvar=True,
     metavar="NAME",
-    help=f"The store's name.  [default: {SEGMENT}, or {DEMO_SEGMENT} where there is none]",
+    help=f"The store's name.  [default: what .env or monitor.toml say, else {SEGMENT}, or "
+    f"{DEMO_SEGMENT} where there is none]",
 )
 def _command(
     markets: Sequence[str],
@@ -82,6 +84,7 @@ def _command(
     Exit codes: 0 printed, 2 wrong use, 3 no store.
     """
     chosen: Choice = {"markets": markets, "stats": stats, "last": last, "closed": closed}
+    segment = segment or configured_segment()
     store = attach(segment)
     if form != "table" and store.name == DEMO_SEGMENT and segment is None:
         click.echo("market-read: DEMO: these prices are invented", err=True)

@@ -89,6 +89,12 @@ class _Window:
 
     def forget(self, now_ms: float) -> None:
         entries = self.entries
+        ahead = 0
+        while entries and entries[-1][0] > now_ms:
+            # Entered by a clock that has been set back since: it counts from now.
+            ahead += entries.pop()[1]
+        if ahead:
+            entries.append((now_ms, ahead))
         # The same sum as in `ready_ms`: rounded differently, an entry would outlive its own end.
         while entries and entries[0][0] + WINDOW_MS <= now_ms:
             self.spent -= entries.popleft()[1]

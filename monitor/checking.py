@@ -14,13 +14,21 @@ from ringbuf.spec import Geometry
 
 from .budget import WeightBudget, weight_of
 from .clock import ExchangeClock
-from .errors import MarketError, Problem, SettingsError, SeveralProblems
+from .errors import (
+    MarketError,
+    Problem,
+    ProtocolError,
+    RestError,
+    SettingsError,
+    SeveralProblems,
+)
 from .feed import needed
 from .markets import Market, Resolution, resolve
 from .rest import InfoClient
 from .rows import RETENTION
 from .settings import Settings
 from .store import source_of, spec_of
+from .wire import Embedded
 
 __all__ = ["run", "within_subscriptions"]
 
@@ -31,10 +39,18 @@ def within_subscriptions(settings: Settings, markets: Sequence[Market]) -> None:
     """Raise SettingsError where following the markets takes more subscriptions than are allowed."""
     wanted = needed(sum(not market.delisted for market in markets))
     if wanted > settings.subscriptions:
-        expected = f"{wanted} for {len(markets)} markets, or fewer markets"
+        expected = f"at least {wanted} for {len(markets)} markets, or fewer markets"
         raise SettingsError(
             [Problem("MONITOR_SUBSCRIPTIONS", str(settings.subscriptions), expected)]
         )
+
+
+def _fault(stat: str, history: int) -> IndicatorError | None:
+    try:
+        plan([stat], history=history)
+    except IndicatorError as error:
+        return error
+    return None
 
 
 async def run(settings: Settings) -> None:
@@ -42,23 +58,23 @@ async def run(settings: Settings) -> None:
     stats: Plan | None = None
     resolution: Resolution | None = None
     problems: list[Exception] = []
-    try:
+    problems += [wrong for name in settings.stats if (wrong := _fault(name, settings.history))]
+    if not problems:
         stats = plan(settings.stats, history=settings.history)
-    except IndicatorError as error:
-        problems.append(error)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
-    async with InfoClient(settings.api_url, weights, clock, attempts=2) as client:
-        status = await client.exchange_status()
-        universe = await client.universe()
+    embedded: Embedded | None = None
     try:
+        async with InfoClient(settings.api_url, weights, clock, attempts=2) as client:
+            embedded = (await client.exchange_status()).embedded
+            universe = await client.universe()
         resolution = resolve(settings.markets, universe)
         within_subscriptions(settings, resolution.markets)
-    except (MarketError, SettingsError) as error:
+    except (RestError, ProtocolError, MarketError, SettingsError) as error:
         problems.append(error)
     if problems or stats is None or resolution is None:
-        raise SeveralProblems(*problems)
-    source = source_of(settings, status.embedded)
+        raise problems[0] if len(problems) == 1 else SeveralProblems(*problems)
+    source = source_of(settings, embedded)
     spec = spec_of(settings, resolution.markets, stats, source)
     needed = Geometry.of(spec).size
     free, total = segment.free_space()

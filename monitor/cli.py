@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 WRONG = 2
-OUR_ROOMS = ("indicators", "monitor", "ringbuf")
+OUR_ROOMS = ("indicators", "monitor", "reading", "ringbuf")
 """What these raise on purpose is for people; every other exception is a bug."""
 LIVE, DEGRADED, NO_SERVICE = 0, 1, 3
 
@@ -199,7 +199,7 @@ def status(form: str) -> None:
         try:
             with ringbuf.attach(settings.segment) as store:
                 health = store.health()
-        except (ringbuf.StoreNotFound, ringbuf.StoreRefused) as error:
+        except (ringbuf.StoreNotFound, ringbuf.StoreRefused, PermissionError) as error:
             health = {"name": settings.segment, "status": "none", "error": str(error)}
         if "status" not in health:
             health["status"] = _condition(health)
@@ -208,13 +208,11 @@ def status(form: str) -> None:
         sys.exit(codes.get(health["status"], NO_SERVICE))
 
 
-HUNG_S = 10.0
-"""A heartbeat this old, with the lock still held: the service runs, but nothing moves in it."""
-
-
 def _condition(health: dict[str, object]) -> str:
     if health["life"] != "running":
         return str(health["life"])
+    from reading.selection import HUNG_S
+
     if float(str(health["heartbeat_age_s"])) > HUNG_S:
         return "hung"
     markets = health["markets"]

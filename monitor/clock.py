@@ -14,8 +14,9 @@ exchange by more than its clock's drift, and behind it by the shortest delay of 
   agrees, a fraction of a second later on the busy stream that feeds this; a `trusted` sample, the
   answer to a direct question, does not wait.
 * Backwards: a smaller offset counts when every larger one has left the window.
-* `now_ms` never decreases. After a correction backwards it stands still until the time it has
-  already told is reached again; `ahead_ms` says how far off that is.
+* `now_ms` never decreases, once there was a sample (before, it is the machine's word only). After
+  a correction backwards it stands still until the time it has already told is reached again;
+  `ahead_ms` says how far off that is.
 """
 
 from __future__ import annotations
@@ -154,6 +155,9 @@ class ExchangeClock:
             ):
                 return False
         self._witness = None
+        if not self.synchronised:
+            # What was told before this was the machine's clock, which nobody vouches for.
+            self._told_ms = -math.inf
         self._last_offset_ms = offset
         self._last_observed = at if self._last_observed is None else max(at, self._last_observed)
         self._place(int(at // _SLICE_S), offset)

@@ -81,6 +81,9 @@ class Engine:
         ledger.heard_ms = now_ms
         bar = candle.open_ms // INTERVAL_MS
         code = self._place(market, candle, ledger.certain, False, now_ms, now_ns)
+        if code == kernels.AHEAD and bar < now_ms // INTERVAL_MS - LEAP_BARS:
+            # The exchange tells of the running minute; this may be where a newer row belongs.
+            code = kernels.LATE
         if code == kernels.AHEAD:
             self._approach(market, bar, now_ms)
             self._writer.advance(bar)
@@ -154,6 +157,14 @@ class Engine:
     def _tells(ledger: Ledger, bar: int) -> bool:
         since = ledger.since
         return since is not None and since <= bar
+
+    def unreadable(self, stream: Stream, now_ms: float) -> None:
+        """`stream` had a frame that nobody can read: any of its markets may have traded."""
+        now_bar = int(now_ms // INTERVAL_MS)
+        for market, ledger in enumerate(self.book.ledgers):
+            if stream in ledger.streams:
+                ledger.doubt(now_bar, stream)
+                self.book.judge(market, now_ms)
 
     # -- streams -------------------------------------------------------------------------------
 

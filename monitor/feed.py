@@ -15,13 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
@@ -34,6 +32,7 @@ from .clock import ExchangeClock
 from .ledger import Stream
 from .logs import RateLimited
 from .protocol import Bbo, Candle, Malformed, Pong, ServerError, Subscribed, Subscription
+from .urls import is_loopback
 
 __all__ = ["Connection", "Listener", "Timing", "needed", "share_out"]
 
@@ -42,6 +41,7 @@ log = logging.getLogger(__name__)
 MARKETS_PER_SOCKET = 200
 """So that one lost socket is a part of the whole; the exchange would take many more."""
 _MAX_FRAME = 2**22
+_WITHOUT_CANDLES = frozenset({"bbo", "pong", "error", "subscriptionResponse"})
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,9 @@ class Listener(Protocol):
 
     def candle(self, candle: Candle) -> None:
         """A candle frame came."""
+
+    def unreadable(self, stream: Stream) -> None:
+        """A frame of `stream` could not be understood: what it told, and of whom, is lost."""
 
     def watching(self, coin: str, stream: Stream) -> None:
         """`coin` is subscribed on `stream`: its state was told, what follows will be."""
@@ -116,6 +119,7 @@ class Connection:
     ) -> None:
         self.name = name
         self._url = url
+        self._coins = frozenset(coins)
         self._beacon = Subscription("bbo", beacon)
         self._wanted = [self._beacon, *(Subscription("candle", coin, "1m") for coin in coins)]
         self._listener = listener
@@ -140,7 +144,13 @@ class Connection:
             began = self._clock.monotonic()
             try:
                 await self._live()
-            except (WebSocketException, OSError, EOFError, asyncio.TimeoutError) as error:
+            except (
+                WebSocketException,
+                OSError,
+                EOFError,
+                asyncio.TimeoutError,
+                ImportError,  # a SOCKS proxy in the environment takes a library more
+            ) as error:
                 level = logging.WARNING if retryable(error) else logging.ERROR
                 self._complaints.log(self.name, level, "socket %s: %s", self.name, _describe(error))
             finally:
@@ -178,7 +188,7 @@ class Connection:
                 close_timeout=1.0,
                 max_size=_MAX_FRAME,
                 # No proxy leads to this machine, though the environment may name one for all else.
-                proxy=None if _loopback(self._url) else True,
+                proxy=None if is_loopback(self._url) else True,
             ) as socket:
                 if self._before is not None:
                     await self._before()
@@ -214,7 +224,12 @@ class Connection:
     def _hear(self, frame: bytes) -> None:
         event = protocol.decode(frame)
         if type(event) is Candle:
-            self._listener.candle(event)
+            if event.coin in self._coins:
+                self._listener.candle(event)
+            else:
+                # Nothing of the kind was subscribed here: the name may be what is damaged.
+                self._listener.count("unknown_coin")
+                self._listener.unreadable(self._stream)
         elif type(event) is Bbo:
             if self._clock.observe(event.time_ms):
                 self._prove(event.time_ms)
@@ -228,6 +243,8 @@ class Connection:
             self._complained(event)
         elif type(event) is Malformed:
             self._listener.count("malformed")
+            if event.channel not in _WITHOUT_CANDLES:
+                self._listener.unreadable(self._stream)
             self._complaints.log(
                 "malformed",
                 logging.WARNING,
@@ -283,11 +300,3 @@ class Connection:
 
 def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -46,6 +46,11 @@ class Ask:
     settled: int
     traded: int = -1
 
+    @property
+    def urgent(self) -> bool:
+        """Does somebody wait for it? Confirmations are for the background."""
+        return self.kind != "confirm"
+
 
 @dataclass
 class Ledger:
@@ -86,10 +91,11 @@ class Ledger:
         first = self.certain + 1 if self.filled else since - depth
         return (first, since - 1) if first < since else None
 
-    def doubt(self, bar: int) -> None:
-        """Something that a stream told of `bar` was lost: no stream has told all of it."""
+    def doubt(self, bar: int, which: Stream | None = None) -> None:
+        """Something told of `bar` was lost: no stream (or not `which`) has told all of it."""
         for stream, since in self.streams.items():
-            self.streams[stream] = max(since, bar + 1)
+            if which is None or stream is which:
+                self.streams[stream] = max(since, bar + 1)
 
     def observed(self, bar: int, until_ms: float) -> bool:
         """Did one stream tell all of `bar`, and live until `until_ms`, its end and grace?"""

@@ -145,9 +145,11 @@ class Universe:
         for market in self.markets:
             for alias in (market.name, market.coin, market.coin.rpartition(":")[2]):
                 spelled.setdefault(alias.lower(), market)
+        begins = [alias for alias in spelled if name and alias.startswith(name.lower())]
         close = difflib.get_close_matches(name.lower(), spelled, n=3 * count, cutoff=0.5)
         names: dict[str, None] = {}
-        for alias in close:
+        # Where nothing is like it, what there is helps more than silence.
+        for alias in [*begins, *close] or spelled:
             market = spelled[alias]
             if not market.delisted:
                 names[market.name] = None

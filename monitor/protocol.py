@@ -155,7 +155,7 @@ def _fallback(data: bytes | str, error: Exception) -> Event:
         text = _excerpt(data)
         return Greeting(text) if text.startswith(_GREETING) else Malformed(str(error), text)
     if channel in _KNOWN_CHANNELS:
-        return Malformed(f"{channel}: {error}", _excerpt(data))
+        return Malformed(f"{channel}: {error}", _excerpt(data), channel)
     return Unknown(channel)
 
 

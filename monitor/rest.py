@@ -23,6 +23,7 @@ from monitor.clock import Clock
 from monitor.errors import RestError
 from monitor.markets import Universe
 from monitor.protocol import INTERVAL_MS, Candle, ExchangeStatus
+from monitor.urls import is_loopback
 
 __all__ = ["ATTEMPTS", "InfoClient"]
 
@@ -76,7 +77,9 @@ class InfoClient:
 
     async def __aenter__(self) -> InfoClient:
         connector = aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE_S)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=self._timeout, trust_env=not is_loopback(self.url)
+        )
         return self
 
     async def __aexit__(

@@ -47,7 +47,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 0.5
 TICK_S = 0.1
 ASK_S = 0.25
-ASKS_AT_ONCE = 4
+URGENT_AT_ONCE, BACKGROUND_AT_ONCE = 4, 2
+"""Requests under way in each lane: who waits for the background's budget holds up no repair."""
 RETRY_BASE_S, RETRY_CAP_S = 0.5, 10.0
 BEACON = "BTC"
 _DAY_MS = 86_400_000
@@ -95,7 +96,7 @@ class Service:
         self._counters = self.engine.book.counters
         self._notes = RateLimited(log)
         self._progress = FillProgress(len(coins))
-        self._asking = 0
+        self._asking = {True: 0, False: 0}
         self._publishing = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -106,9 +107,15 @@ class Service:
         if self.engine.candle(candle, self._clock.now_ms(), time.monotonic_ns()):
             self._publish_soon()
 
+    def unreadable(self, stream: Stream) -> None:
+        """See `feed.Listener`."""
+        self.engine.unreadable(stream, self._clock.now_ms())
+        self._publish_soon()
+
     def watching(self, coin: str, stream: Stream) -> None:
         """See `feed.Listener`."""
         self.engine.watch(self.engine.book.index[coin], stream, self._clock.now_ms())
+        self._publish_soon()
 
     def lost(self, stream: Stream) -> None:
         """See `feed.Listener`."""
@@ -221,30 +228,36 @@ class Service:
         """Send what the engine wants to know, the most urgent first, a few at a time."""
         history = self.engine.history
         while True:
-            free = ASKS_AT_ONCE - self._asking
-            if free > 0:
-                for ask in history.wanted(self._clock.now_ms())[:free]:
+            free = {
+                True: URGENT_AT_ONCE - self._asking[True],
+                False: BACKGROUND_AT_ONCE - self._asking[False],
+            }
+            for ask in history.wanted(self._clock.now_ms()) if any(free.values()) else ():
+                if free[ask.urgent] > 0:
+                    free[ask.urgent] -= 1
+                    self._asking[ask.urgent] += 1
                     history.sent(ask)
-                    self._asking += 1
                     tasks.start_soon(self._settle, ask)
             await anyio.sleep(ASK_S / min(self._clock.rate, 10.0))
 
     async def _settle(self, ask: Ask) -> None:
         history, coin = self.engine.history, self.engine.book.coins[ask.market]
-        urgent = ask.kind != "confirm"
         end_ms = (ask.last + 1) * INTERVAL_MS - 1
         start_ms, interval = ask.first * INTERVAL_MS, "1m"
         if ask.kind == "last_close":
             start_ms, interval = start_ms - _DAYS_BACK * _DAY_MS, "1d"
         try:
-            rows = await self._client.candles(coin, start_ms, end_ms, interval, urgent=urgent)
-        except (RestError, ProtocolError) as error:
+            rows = await self._client.candles(coin, start_ms, end_ms, interval, urgent=ask.urgent)
+            if "run" in self._writer.spec.source:
+                # A run never comes back: if it is still the same, it was when it answered.
+                await self._same_source()
+        except (RestError, ProtocolError, OSError) as error:
             self._counters["rest_errors"] += 1
             self._notes.log(f"rest {coin}", logging.WARNING, "history of %s: %s", coin, error)
             history.failed(ask, self._clock.now_ms())
             return
         finally:
-            self._asking -= 1
+            self._asking[ask.urgent] -= 1
         if history.answer(ask, rows, self._clock.now_ms(), time.monotonic_ns()):
             self._publish_soon()
         self._progress.update(sum(ledger.filled for ledger in self.engine.book.ledgers))

@@ -69,7 +69,8 @@ _EXPECTED = {
     "markets": "at least one market or selector, separated by commas or as a JSON list",
     "stats": "stat names separated by commas or as a JSON list",
     "history": f"a whole number of candles from 2 to {HISTORY_MAX}",
-    "segment": "1 to 200 letters, digits, '_', '-' or '.', not beginning with '-' or '.'",
+    "segment": "1 to 200 letters, digits, '_', '-' or '.', not beginning with '-' or '.', "
+    "not ending with .keep or .lock",
     "segment_mode": "permission bits as an octal string such as 0600 or 0640: "
     "read and write for the owner at least, execute for nobody",
     "network": "mainnet or testnet",
@@ -206,7 +207,7 @@ class Settings(BaseSettings):
     @field_validator("segment")
     @classmethod
     def _file_name(cls, value: str) -> str:
-        if not _SEGMENT.fullmatch(value):
+        if not _SEGMENT.fullmatch(value) or value.endswith((".keep", ".lock")):
             raise ValueError("no segment name")
         return value
 

@@ -10,10 +10,10 @@ Units: ``*_ms`` are Unix milliseconds UTC, prices are in quote currency, volumes
 
 from __future__ import annotations
 
-from typing import ClassVar, Union
+from typing import Annotated, ClassVar, Union
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 __all__ = [
     "AckFrame",
@@ -48,6 +48,10 @@ __all__ = [
     "Subscription",
     "Unknown",
 ]
+
+# Unix ms; whatever lies outside of the years 2001 to 5138 is no time, and would stop every clock.
+_BlockTime = Annotated[int, Meta(gt=10**12, lt=10**14)]
+
 
 # --- events ---------------------------------------------------------------------------------
 
@@ -87,7 +91,7 @@ class Bbo(Struct, frozen=True, gc=False, rename={"time_ms": "time"}):
     """Best bid and offer changed; only its block time is kept: the exchange's clock."""
 
     coin: str
-    time_ms: int
+    time_ms: _BlockTime
 
 
 class AllMids(Struct, frozen=True):
@@ -163,10 +167,14 @@ class Unknown(Struct, frozen=True, gc=False):
 
 
 class Malformed(Struct, frozen=True, gc=False):
-    """A frame that is not what its channel promises; `excerpt` is its printable beginning."""
+    """A frame that is not what its channel promises; `excerpt` is its printable beginning.
+
+    `channel` is empty where not even that can be read.
+    """
 
     reason: str
     excerpt: str
+    channel: str = ""
 
 
 Event = Union[  # noqa: UP007 - evaluated at run time, where 3.10 cannot join forward names by |
@@ -340,14 +348,14 @@ class Embedded(Struct, frozen=True, gc=False):
     """What an embedded exchange says about itself; a real one never sends it."""
 
     run: str
-    rate: float = 1.0
+    rate: Annotated[float, Meta(ge=0.01, le=10_000)] = 1.0
     seed: int | None = None
 
 
 class ExchangeStatus(Struct, frozen=True, gc=False, rename={"time_ms": "time"}):
     """Answer to ``exchangeStatus``: the exchange's clock; `embedded` is None on a real one."""
 
-    time_ms: int
+    time_ms: _BlockTime
     embedded: Embedded | None = None
 
 

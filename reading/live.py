@@ -15,7 +15,7 @@ import click
 import ringbuf
 
 from .drawing import table
-from .selection import Choice, attach, rows, serialized
+from .selection import Choice, Row, attach, rows, serialized
 from .text import paint
 
 __all__ = ["drawn", "sentence", "watch"]
@@ -56,6 +56,7 @@ def watch(
         return time.monotonic() >= end or (stop is not None and stop())
 
     store, note, noted, text = attach(segment), "", 0.0, ""
+    told: list[Row] = []
     try:
         with _alternate_screen(screen):
             while True:
@@ -65,8 +66,11 @@ def watch(
                     note, noted = news, now + 2 * every
                 if form != "table":
                     found = rows(store, **chosen)
-                    text = serialized(found, form, stream=True, first=not text)
-                    click.echo(text, nl=False)
+                    known = [{key: row[key] for key in row if key != "age_s"} for row in found]
+                    if known != told:
+                        told = known
+                        text = serialized(found, form, stream=True, first=not text)
+                        click.echo(text, nl=False)
                 elif screen:
                     size = shutil.get_terminal_size()
                     text = drawn(store, chosen, height=size.lines - 1, note=note)

@@ -80,7 +80,7 @@ def rows(
     for what, names, valid in (("market", markets, named), ("stat", stats, known)):
         for name in names:
             if name not in valid:
-                raise _unknown(what, name, valid)
+                raise ringbuf.UnknownName(what, name, valid)
     chosen = [stat for stat in known if not stats or stat in stats]
     rings = dict.fromkeys(store[market] for market in markets or store)
     silent = hung(store)
@@ -115,13 +115,6 @@ def _values(copy: npt.NDArray[np.void], stats: Sequence[str]) -> dict[str, list[
     columns["closed"] = (copy["flags"] & _CLOSED != 0).tolist()
     columns["carried"] = (copy["flags"] & _CARRIED != 0).tolist()
     return {name: columns[name] for name in names}
-
-
-def _unknown(what: str, name: str, valid: Sequence[str]) -> ringbuf.UnknownName:
-    error = ringbuf.UnknownName(what, name, valid)
-    # Where nothing is like it, what there is helps more than silence.
-    error.nearest = error.nearest or tuple(valid[:3])
-    return error
 
 
 def hung(store: ringbuf.Store) -> bool:

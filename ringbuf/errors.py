@@ -152,7 +152,7 @@ class UnknownName(KeyError):
         super().__init__(name)
         self.what = what
         self.name = name
-        self.nearest = tuple(_nearest(name, list(known)))
+        self.nearest = tuple(_nearest(str(name), list(known)))
 
     def __str__(self) -> str:
         hint = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
@@ -161,8 +161,11 @@ class UnknownName(KeyError):
 
 def _nearest(name: str, known: list[str]) -> list[str]:
     by_lower = {candidate.lower(): candidate for candidate in known}
+    begins = [candidate for candidate in by_lower if name and candidate.startswith(name.lower())]
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.4)
-    return [by_lower[match] for match in close]
+    # Where nothing is like it, what there is helps more than silence.
+    found = dict.fromkeys([*begins, *close] or list(by_lower))
+    return [by_lower[match] for match in found][:3]
 
 
 def _mib(size: int) -> str:

@@ -53,6 +53,12 @@ _lock = threading.Lock()
 _ORDERED = platform.machine().lower() in ("x86_64", "amd64")
 
 
+def _natural(last: int) -> int:
+    if last < 0:
+        raise ValueError(f"found last={last}, expected a number of rows, or None for all")
+    return last
+
+
 def fence() -> None:
     """Keep the loads before this call before those after it, on processors that need telling.
 
@@ -194,7 +200,7 @@ class Ring:
             stop = ceiling
         rows = stop - oldest + 1
         if last is not None and rows > last:
-            rows = last
+            rows = _natural(last)
         if rows <= 0:
             return 0, 0
         end = stop % self._capacity + self._capacity + 1
@@ -366,7 +372,7 @@ class Store(Mapping[str, Ring]):
         except KeyError:
             raise UnknownName("column", column, self.columns) from None
         history, capacity = self.header.history, self.header.capacity
-        rows = history if last is None or last > history else last
+        rows = history if last is None or last > history else _natural(last)
         grid = self.words[_GRID]
         end = grid % capacity + capacity + 1 if grid >= 0 else capacity
         view: npt.NDArray[Any] = block[:, end - rows : end]
@@ -392,7 +398,9 @@ class Store(Mapping[str, Ring]):
 
     @property
     def life(self) -> str:
-        """``running``, ``stopped`` (cleanly) or ``down`` (died)."""
+        """``running``, ``stopped`` (cleanly) or ``down`` (died); ``closed`` once we let go."""
+        if self._descriptor is None:
+            return "closed"
         if int(self._live["state"][0]) == layout.STOPPED:
             return "stopped"
         return "running" if self.alive else "down"

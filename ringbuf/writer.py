@@ -155,7 +155,10 @@ class Writer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        if isinstance(error, Exception):
+            self.disown()  # a crash is not a clean stop: readers are told that the writer died
+        else:
+            self.close()
 
 
 def create(spec: StoreSpec, *, mode: int = 0o600) -> Writer:

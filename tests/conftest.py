@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ SHARED_MEMORY = Path("/dev/shm")
 PATIENCE_S = 5.0
 
 _numbers = itertools.count(1)
+
+# A background job starts with these ignored, and so would everything that the tests start: they
+# could not be stopped as a terminal stops them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No deadline: how long an example takes says more about the machine's other users than about us.
 settings.register_profile("market-monitor", deadline=None)

@@ -258,7 +258,7 @@ def test_status_of_a_market_in_trouble_is_1_and_a_quiet_one_is_none(
 def test_status_of_a_service_that_does_not_move_is_3(
     call: Call, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "HUNG_S", -1.0)
+    monkeypatch.setattr("reading.selection.HUNG_S", -1.0)
     code, out, _ = call("status")
     assert code == 3
     assert out.startswith("hung: ")

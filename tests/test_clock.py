@@ -170,6 +170,7 @@ def test_time_never_runs_backwards_whatever_is_observed(
     taken: list[tuple[float, float | None, bool]], rate: float
 ) -> None:
     machine, clock = started(rate, TRUE_MS)
+    clock.observe(TRUE_MS + machine.seconds * 1_000 * rate)
     last = clock.now_ms()
     for seconds, error_ms, trusted in taken:
         machine.seconds += seconds
@@ -179,6 +180,15 @@ def test_time_never_runs_backwards_whatever_is_observed(
         now = clock.now_ms()
         assert now >= last
         last = now
+
+
+def test_what_the_machine_s_clock_said_before_the_first_sample_holds_nothing_up() -> None:
+    # Two minutes ahead: without this, time would stand still until the exchange has caught up.
+    machine, clock = started(1.0, TRUE_MS + 120_000.0)
+    assert clock.now_ms() == pytest.approx(TRUE_MS + 120_000.0 + machine.seconds * 1_000, abs=1e6)
+    clock.observe(TRUE_MS, trusted=True)
+    assert clock.now_ms() == pytest.approx(TRUE_MS, abs=1.0)
+    assert clock.ahead_ms == 0.0
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 30.0), st.floats(0.0, 1_900.0)), min_size=1))

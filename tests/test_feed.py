@@ -110,10 +110,14 @@ class Heard:
         self.candles: list[Candle] = []
         self.watched: list[tuple[str, Stream]] = []
         self.gone: list[Stream] = []
+        self.unread: list[Stream] = []
         self.counts: Counter[str] = Counter()
 
     def candle(self, candle: Candle) -> None:
         self.candles.append(candle)
+
+    def unreadable(self, stream: Stream) -> None:
+        self.unread.append(stream)
 
     def watching(self, coin: str, stream: Stream) -> None:
         self.watched.append((coin, stream))
@@ -407,9 +411,18 @@ def test_frames_that_cannot_be_read_are_counted_and_cost_nothing_else() -> None:
                 await bench.exchange.sockets[0].send(frame)
             await bench.exchange.sockets[0].send(json.dumps({"channel": "error", "data": "Oh."}))
             await bench.exchange.sockets[0].send('{"channel":"something new","data":[]}')
+            await bench.exchange.sockets[0].send('{"channel":"bbo","data":{"time":"soon"}}')
+            await bench.exchange.sockets[0].send(candle_frame("SOL"))
             await bench.exchange.sockets[0].send(candle_frame())
             await until(lambda: bench.heard.candles)
-            assert bench.heard.counts == {"connects": 1, "malformed": len(rubbish)}
+            malformed = len(rubbish) + 1
+            assert bench.heard.counts == {
+                "connects": 1,
+                "malformed": malformed,
+                "unknown_coin": 1,
+            }
+            # Each may have been somebody's trade, but for the bbo: no market of it can be silent.
+            assert len(bench.heard.unread) == malformed
             assert len(bench.exchange.sockets) == 1
 
     anyio.run(main)

@@ -108,6 +108,14 @@ def test_the_packages_that_ship_are_those_on_disk(pyproject: dict[str, Any]) -> 
     assert sorted(on_disk) == pyproject["tool"]["setuptools"]["packages"]
 
 
+def test_the_image_is_made_of_all_that_ships(pyproject: dict[str, Any]) -> None:
+    let_through = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    shipped = pyproject["tool"]["setuptools"]
+    folders = {package.partition(".")[0] for package in shipped["packages"]}
+    files = {f"{module}.py" for module in shipped["py-modules"]}
+    assert {f"!{name}" for name in folders | files} <= set(let_through)
+
+
 def test_the_modules_that_ship_are_those_on_disk(pyproject: dict[str, Any]) -> None:
     on_disk = sorted(path.stem for path in ROOT.glob("*.py"))
     assert on_disk == pyproject["tool"]["setuptools"]["py-modules"]

@@ -532,10 +532,29 @@ def test_spot_documents_and_dex_names_decode() -> None:
     assert protocol.decode_perp_dexs(b'[null,{"name":"xyz","fullName":"XYZ"}]') == ["", "xyz"]
 
 
+@pytest.mark.parametrize(
+    "found",
+    [
+        '"time":0',
+        '"time":1e30',
+        f'"time":{10**400}',
+        '"time":1791278880123,"embedded":{"run":"a","rate":-1}',
+    ],
+)
+def test_a_time_or_a_rate_that_would_stop_every_clock_is_refused(found: str) -> None:
+    with pytest.raises(ProtocolError):
+        protocol.decode_exchange_status(f"{{{found}}}".encode())
+    bbo = f'{{"channel":"bbo","data":{{"coin":"BTC",{found}}}}}'.encode()
+    if "embedded" not in found:
+        event = protocol.decode(bbo)
+        assert isinstance(event, Malformed)
+        assert event.channel == "bbo"
+
+
 def test_a_real_exchange_is_told_from_an_embedded_one() -> None:
     real = protocol.decode_exchange_status(b'{"specialStatuses":null,"time":1791278880123}')
     assert real == ExchangeStatus(1791278880123, None)
     embedded = protocol.decode_exchange_status(
-        b'{"specialStatuses":null,"time":5,"embedded":{"run":"ab12","rate":60.0,"seed":7}}'
+        b'{"specialStatuses":null,"time":1791278880123,"embedded":{"run":"ab12","rate":60.0,"seed":7}}'
     )
-    assert embedded == ExchangeStatus(5, Embedded("ab12", 60.0, 7))
+    assert embedded == ExchangeStatus(1791278880123, Embedded("ab12", 60.0, 7))

@@ -21,6 +21,7 @@ import pytest
 
 from monitor.book import STATUSES
 from reading import attach, table
+from reading.naming import configured_segment
 from ringbuf import StoreNotFound, layout
 from ringbuf.spec import Column, Series, StoreSpec
 from ringbuf.writer import Writer, create
@@ -196,6 +197,31 @@ def test_no_store_is_exit_3_and_one_line(segment_name: str) -> None:
 
 def test_the_segment_may_come_from_the_environment(store: Writer) -> None:
     assert read("--format", "json", MONITOR_SEGMENT=store.spec.name).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "line"), [(".env", "MONITOR_SEGMENT={}\n"), ("monitor.toml", 'segment = "{}"\n')]
+)
+def test_the_segment_may_come_from_the_service_s_settings(
+    store: Writer, tmp_path: Path, place: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / place).write_text("# ours\n" + line.format(store.spec.name))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MONITOR_SEGMENT", raising=False)
+    assert configured_segment() == store.spec.name
+
+
+def test_without_settings_no_segment_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MONITOR_SEGMENT", raising=False)
+    assert configured_segment() is None
+
+
+def test_a_name_like_no_other_is_told_what_there_is(store: Writer) -> None:
+    done = read("--segment", store.spec.name, "--market", "zzzz")
+    assert "btcusd_perp" in done.stderr
 
 
 def test_a_foreign_segment_is_refused_with_what_was_found(segment_name: str) -> None:

@@ -225,9 +225,7 @@ def test_no_more_than_the_history_is_seen(made: Writer, store: ringbuf.Store) ->
     assert len(store["BTC"]) == HISTORY
 
 
-@pytest.mark.parametrize(
-    ("last", "seen"), [(None, 3), (0, 0), (1, 1), (2, 2), (3, 3), (99, 3), (-1, 0)]
-)
+@pytest.mark.parametrize(("last", "seen"), [(None, 3), (0, 0), (1, 1), (2, 2), (3, 3), (99, 3)])
 def test_last_takes_the_newest_and_no_more_than_there_are(
     last: int | None, seen: int, made: Writer, store: ringbuf.Store
 ) -> None:
@@ -236,6 +234,13 @@ def test_last_takes_the_newest_and_no_more_than_there_are(
     expected = [1000, 1001, 1002][3 - seen :]
     assert store["BTC"].view("close", last).tolist() == expected
     assert store["BTC"].snapshot(last)["close"].tolist() == expected
+
+
+def test_fewer_than_no_rows_are_refused(made: Writer, store: ringbuf.Store) -> None:
+    made.put(0, 1000, row(1000))
+    for call in (store["BTC"].view, store.matrix):
+        with pytest.raises(ValueError, match="found last=-1, expected a number of rows"):
+            call("close", -1)
 
 
 def test_closed_leaves_out_what_is_not(made: Writer, store: ringbuf.Store) -> None:

@@ -229,7 +229,7 @@ def test_an_embedded_exchange_that_was_started_anew_ends_the_service(segment_nam
     assert isinstance(error, SourceChanged)
     assert "start the service again" in str(error)
     with ringbuf.attach(segment_name) as store:
-        assert store.life == "stopped"
+        assert store.life == "down"  # it did not end because somebody wished it
 
 
 def test_a_name_that_a_careless_reader_unlinked_is_put_back(
