@@ -81,8 +81,9 @@ class Engine:
         ledger.heard_ms = now_ms
         bar = candle.open_ms // INTERVAL_MS
         code = self._place(market, candle, ledger.certain, False, now_ms, now_ns)
-        if code == kernels.AHEAD and bar < now_ms // INTERVAL_MS - LEAP_BARS:
-            # The exchange tells of the running minute; this may be where a newer row belongs.
+        if code == kernels.AHEAD and book.newest(market) < 0 and self._bygone(bar, now_ms):
+            # Its place in the ring may be a newer row's. What it told is left to REST.
+            self._doubt(market, bar, now_ms)
             code = kernels.LATE
         if code == kernels.AHEAD:
             self._approach(market, bar, now_ms)
@@ -130,6 +131,10 @@ class Engine:
         book.controls[market, _REJECTED] += 1
         book.note(f"rejected {candle.coin}", f"rejected for its {fault}: {candle}")
         self._doubt(market, candle.open_ms // INTERVAL_MS, now_ms)
+
+    @staticmethod
+    def _bygone(bar: int, now_ms: float) -> bool:
+        return bar < now_ms // INTERVAL_MS - LEAP_BARS
 
     def _doubt(self, market: int, bar: int, now_ms: float) -> None:
         """A frame, of `bar` by its own account, could not be used: what did it tell?"""

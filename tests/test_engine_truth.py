@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from monitor.exchange import Exchange, ExchangeConfig, Market, Session
@@ -455,6 +455,7 @@ faults = st.tuples(st.integers(0, 3 * MINUTE), st.sampled_from(KINDS), st.intege
     begin_ms=st.integers(0, MINUTE - 1),
     sockets=st.integers(1, 2),
 )
+@example(plan=[(2605, "calm", 0), (1320, "suspend", 39)], seed=1, begin_ms=1560, sockets=1)
 def test_whatever_goes_wrong_and_when_the_rows_are_true_in_the_end(
     plan: Plan, seed: int, begin_ms: int, sockets: int
 ) -> None:
