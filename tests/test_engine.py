@@ -411,3 +411,17 @@ def test_the_engine_reads_no_clock_and_does_no_io() -> None:
             if isinstance(node, ast.ImportFrom)
         }
         assert not found & forbidden, name
+
+
+def test_a_bygone_frame_of_a_market_without_rows_takes_no_place_and_is_left_to_rest() -> None:
+    desk = kit.Desk()
+    ring = desk.engine.book.capacity
+    for bar in (BAR + 1 - ring, BAR - ring - 3, BAR - 11):
+        assert not desk.hear(bar)
+        assert kit.word(desk.engine, "newest") == -1
+        kit.check(desk.engine)
+    desk.go_to(BAR + 1, 20.0)
+    desk.settle()
+    desk.go(1.0)
+    desk.check()
+    assert kit.row(desk.engine, BAR - 1)["close"] == kit.price_of(BAR - 1)
