@@ -243,7 +243,7 @@ def _rows(api_url: str, coin: str, interval: str, first: int, last: int) -> list
 def expected_candles(
     api_url: str, coin: str, first: int, last: int
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """The minutes first..last as columns: listed by REST, or flat where it knows no trade."""
+    """The minutes first..last as columns, `listed` by REST or flat where it knows no trade."""
     listed = {row["t"] // MINUTE_MS: row for row in _rows(api_url, coin, "1m", first, last)}
     if first in listed:
         close = float("nan")
@@ -252,7 +252,7 @@ def expected_candles(
         days = _rows(api_url, coin, "1d", first - 4_000 * 1_440, first)
         before = _rows(api_url, coin, "1m", first - _KEPT, first - 1)
         close = float((before or days)[-1]["c"])
-    columns = {name: np.empty(last - first + 1) for name in (*PRICES, "trades")}
+    columns = {name: np.empty(last - first + 1) for name in (*PRICES, "trades", "listed")}
     for k, bar in enumerate(range(first, last + 1)):
         row = listed.get(bar)
         if row is None:
@@ -260,7 +260,7 @@ def expected_candles(
         else:
             values = (*(float(row[key]) for key in "ohlcv"), row["n"])
             close = values[3]
-        for name, value in zip(columns, values, strict=True):
+        for name, value in zip(columns, (*values, row is not None), strict=True):
             columns[name][k] = value
     return columns
 
@@ -310,6 +310,7 @@ def check_market(
         )
     flat = rows["flags"] & CARRIED != 0
     assert not rows["trades"][flat].any(), ring
+    assert candles["listed"][seen][~flat].all(), ring
     for stat in stats:
         wanted = _talib(stat, candles)[seen]
         if stat.startswith("RSI"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -104,11 +105,13 @@ def test_expiry_is_a_close_frame_with_1000_expired() -> None:
 
 def test_an_eleventh_socket_is_answered_429() -> None:
     async def test(running: Running, client: aiohttp.ClientSession) -> None:
-        sockets = [await client.ws_connect(running.ws_url) for _ in range(10)]
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await client.ws_connect(running.ws_url)
-        assert refused.value.status == 429
-        assert not any(socket.closed for socket in sockets)
+        async with AsyncExitStack() as opened:
+            connecting = [client.ws_connect(running.ws_url) for _ in range(10)]
+            sockets = [await opened.enter_async_context(each) for each in connecting]
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await client.ws_connect(running.ws_url)
+            assert refused.value.status == 429
+            assert not any(socket.closed for socket in sockets)
 
     served(test)
 
@@ -126,18 +129,19 @@ def test_a_socket_that_hears_nothing_for_a_minute_is_dropped() -> None:
 def test_ending_the_block_drops_open_sockets_and_frees_the_port() -> None:
     async def main() -> None:
         async with aiohttp.ClientSession() as client:
-            async with serve() as running:
-                socket = await client.ws_connect(running.ws_url)
-                await say(socket, BTC)
-                await socket.receive()
-                port = running.port
-            while (await socket.receive()).type == WSMsgType.TEXT:
-                pass
-            assert socket.close_code == 1006
-            async with serve(port=port) as again:
-                assert again.port == port
+            async with AsyncExitStack() as serving:
+                running = await serving.enter_async_context(serve())
+                async with client.ws_connect(running.ws_url) as socket:
+                    await say(socket, BTC)
+                    await socket.receive()
+                    await serving.aclose()
+                    while (await socket.receive()).type == WSMsgType.TEXT:
+                        pass
+                    assert socket.close_code == 1006
+            async with serve(port=running.port) as again:
+                assert again.port == running.port
                 with pytest.raises(OSError, match="in use"):
-                    async with serve(port=port):
+                    async with serve(port=running.port):
                         pass
 
     anyio.run(main)
@@ -159,8 +163,11 @@ def test_a_defect_of_the_core_drops_the_sockets_and_is_raised_at_the_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
-        async with aiohttp.ClientSession() as client, serve() as running:
-            socket = await client.ws_connect(running.ws_url)
+        async with (
+            aiohttp.ClientSession() as client,
+            serve() as running,
+            client.ws_connect(running.ws_url) as socket,
+        ):
             await say(socket, {"type": "bbo", "coin": "BTC"})
             await socket.receive()
 
