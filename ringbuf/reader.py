@@ -18,6 +18,7 @@ release and then an acquire of an uncontended lock, keeps the loads on their sid
 from __future__ import annotations
 
 import json
+import os
 import platform
 import threading
 import time
@@ -271,6 +272,7 @@ class Store(Mapping[str, Ring]):
             segment.close(descriptor)
             raise
         self._descriptor: int | None = descriptor
+        self._inode = os.fstat(descriptor).st_ino
         self.name = name
         header = self.header
         view = memoryview(self._memory)[: header.size // 8 * 8]
@@ -396,6 +398,33 @@ class Store(Mapping[str, Ring]):
         if int(self._live["state"][0]) == layout.STOPPED:
             return "stopped"
         return "running" if self.alive else "down"
+
+    @property
+    def retired(self) -> bool:
+        """Has a newer segment taken the store's name? Then nothing is written here any more.
+
+        Its readers are woken once when that happens: `refresh` gives them the newer one.
+        """
+        return bool(self._live["retired"][0]) or (not self.alive and self._replaced())
+
+    def refresh(self) -> Store:
+        """The store as it is now under this name: this object, or a new one if it was retired.
+
+        This one and all of its views stay valid, and show what they last showed. Series and columns
+        of the new one may be others. Raises as `attach` does.
+        """
+        return attach(self.name) if self.retired or self._replaced() else self
+
+    def _replaced(self) -> bool:
+        """Does the name lead to another segment than this one?
+
+        A writer that died between its swap and saying so leaves it like that.
+        """
+        try:
+            inode = segment.path_of(self.name).stat().st_ino
+        except FileNotFoundError:
+            return False
+        return inode != self._inode
 
     @property
     def heartbeat_age(self) -> float:

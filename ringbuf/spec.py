@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from . import layout
 from .errors import LayoutError
+from .header import Header
 
 __all__ = ["Column", "Geometry", "Series", "StoreSpec", "capacity_for"]
 
@@ -108,6 +109,27 @@ class StoreSpec:
             ("alias", 64, [series.alias for series in self.series]),
         ]
 
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> StoreSpec:
+        """What a segment's document says was asked for, but for `lookback`, which it does not say.
+
+        Raises LayoutError, KeyError or TypeError where the document is not one of ours.
+        """
+        return cls(
+            name=document["name"],
+            series=tuple(Series(s["name"], s["alias"]) for s in document["series"]),
+            columns=tuple(
+                Column(c["name"], c["kind"], c["unit"], c["definition"])
+                for c in document["columns"]
+            ),
+            history=document["history"],
+            interval_ms=document["interval_ms"],
+            source=document["source"],
+            software=document["software"],
+            counters=tuple(document["counters"]),
+            statuses=tuple(document["statuses"]),
+        )
+
     def document(self) -> dict[str, Any]:
         """The part of the JSON document that numbers in the header cannot say."""
         return {
@@ -155,6 +177,11 @@ class Geometry:
     column_stride: int
     record_stride: int
     size: int
+
+    @classmethod
+    def found(cls, header: Header) -> Geometry:
+        """The sizes that a segment's header says it has."""
+        return cls(**{field.name: getattr(header, field.name) for field in fields(cls)})
 
     @classmethod
     def of(cls, spec: StoreSpec) -> Geometry:
