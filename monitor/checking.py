@@ -9,7 +9,7 @@ import click
 
 from indicators import Plan, plan
 from indicators.errors import IndicatorError
-from ringbuf import segment
+from ringbuf import RingbufError, segment
 from ringbuf.spec import Geometry
 
 from .budget import WeightBudget, weight_of
@@ -17,6 +17,7 @@ from .clock import ExchangeClock
 from .errors import MarketError, MonitorError, Problem, SettingsError
 from .feed import needed
 from .markets import Market, Resolution, resolve
+from .opening import kept_names
 from .rest import InfoClient
 from .rows import RETENTION
 from .settings import Settings
@@ -59,9 +60,10 @@ async def run(settings: Settings) -> None:
         status = await client.exchange_status()
         universe = await client.universe()
     try:
-        resolution = resolve(settings.markets, universe)
+        kept = kept_names(settings.segment, source_of(settings, status.embedded))
+        resolution = resolve(settings.markets, universe, kept)
         within_subscriptions(settings, resolution.markets)
-    except (MarketError, SettingsError) as error:
+    except (MarketError, SettingsError, RingbufError) as error:
         problems.append(error)
     if problems or stats is None or resolution is None:
         raise _Several(*problems)
