@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from . import layout, segment, waiting
+from . import layout, segment
 from .errors import NotAStore, UnknownName
 from .header import Header
+from .watching import Sleeper, Watch
 
 if TYPE_CHECKING:
     from .check import Problem
@@ -47,7 +48,9 @@ _DIRTY, _NEWEST, _CLOSED, _START, _REWINDS = (
     _WORD[name] for name in ("dirty_from", "newest", "closed", "start", "rewinds")
 )
 _EMPTY: dict[str, Any] = {"f": np.nan, "i": 0, "M": np.datetime64("NaT", "ms")}
-_GRID = layout.offset("grid") // layout.WORD_SIZE
+_GRID, _STATE, _RETIRED = (
+    layout.offset(field) // layout.WORD_SIZE for field in ("grid", "state", "retired")
+)
 _lock = threading.Lock()
 
 
@@ -86,6 +89,8 @@ class Ring:
         self._columns = {name: block[position] for name, block in store.blocks.items()}
         self._capacity = header.capacity
         self._history = header.history
+        self._attached = self._change()
+        self._watch: Watch | None = None
 
     # -- views ---------------------------------------------------------------------------------
 
@@ -168,6 +173,33 @@ class Ring:
             return {name: self._words[self._base + k] for name, k in _WORD.items()}
 
         return self._consistent(read)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep until rows or status of this series change, or its store stops or is retired.
+
+        As `Store.wait`, but told of this series only.
+        """
+        return self._watched().wait(timeout)
+
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """The same in an asyncio task: see `Store.wait_async`."""
+        return await self._watched().wait_async(timeout)
+
+    def _watched(self) -> Watch:
+        if self._watch is None:
+            self._watch = self._store.watch(self._change, self._attached)
+        return self._watch
+
+    def _change(self) -> tuple[int, ...]:
+        """Another value after every change of the series, the same while a write is under way."""
+        fence()
+        words, base = self._words, self._base
+        return (
+            words[base] >> 1,
+            words[base + _WORD["status"]],
+            words[_STATE],
+            words[_RETIRED],
+        )
 
     def __repr__(self) -> str:
         return f"<Ring {self.name} ({self.alias}) {self.status}, {len(self)} rows>"
@@ -280,7 +312,8 @@ class Store(Mapping[str, Ring]):
         self._doubles = view.cast("d")
         self._live: Any = np.frombuffer(self._memory, layout.HEADER_DTYPE, 1)
         self._published: npt.NDArray[np.uint32] = self._live["published"]
-        self._seen = int(self._published[0])
+        self._sleeper = Sleeper(self._published)
+        self._watch = self.watch(self._change, self._change())
         self.interval_ms = header.interval_ms
         try:
             self._read_document()
@@ -479,15 +512,29 @@ class Store(Mapping[str, Ring]):
         return check(self._memory, self.name)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Sleep until something is published that this object has not waited for yet.
+        """Sleep until something is published that this thread has not waited for yet.
 
-        True at once where that has already happened since the last call (or since `attach`), False
-        after `timeout` seconds. One thread at a time.
+        True at once where that has already happened since its last call (or since `attach`), False
+        after `timeout` seconds (None: no limit). Rows, a change of the service's state and
+        retirement are published; a death is not: with a `timeout` and `alive` it is noticed.
         """
-        if not waiting.wait(self._published, self._seen, timeout):
-            return False
-        self._seen = int(self._published[0])
-        return True
+        return self._watch.wait(timeout)
+
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """The same for the running asyncio task (anyio's on asyncio, too).
+
+        The loop goes on meanwhile; whoever is cancelled misses nothing. On Python before 3.12
+        `asyncio.wait_for` makes a task of its own for each call: give `timeout` here instead where
+        several tasks wait.
+        """
+        return await self._watch.wait_async(timeout)
+
+    def watch(self, look: Callable[[], Any], latest: Any) -> Watch:
+        """A watch of what `look` sees of this store; it saw `latest` when that was attached."""
+        return Watch(self._published, look, latest, self._sleeper)
+
+    def _change(self) -> int:
+        return int(self._published[0])
 
     def close(self) -> None:
         """Let go of the store. Never raises; views that still exist stay valid. Idempotent."""
