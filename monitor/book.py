@@ -22,7 +22,17 @@ from .kernels import CANDLE_COLUMNS, CLOSED
 from .ledger import Ledger
 from .rows import RETENTION
 
-__all__ = ["COUNTERS", "GRACE_MS", "INTERVAL_MS", "LIVE", "STALE", "STATUSES", "Book", "Note"]
+__all__ = [
+    "COUNTERS",
+    "GRACE_MS",
+    "INTERVAL_MS",
+    "LIVE",
+    "STALE",
+    "STATUSES",
+    "TROUBLED",
+    "Book",
+    "Note",
+]
 
 INTERVAL_MS: Final = 60_000
 GRACE_MS: Final = 2_500.0
@@ -30,6 +40,8 @@ GRACE_MS: Final = 2_500.0
 one or two a second for a market."""
 
 STATUSES: Final = ("syncing", "live", "quiet", "stale")
+TROUBLED: Final = ("syncing", "stale")
+"""Those of them that say that a market is not up to date."""
 _SYNCING, LIVE, _QUIET, STALE = range(4)
 
 COUNTERS: Final = (

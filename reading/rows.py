@@ -23,15 +23,12 @@ __all__ = [
     "Choice",
     "Row",
     "attach",
-    "hung",
     "rows",
     "serialized",
 ]
 
 SEGMENT = "market_monitor"
 DEMO_SEGMENT = "market_monitor_demo"
-HUNG_S = 5.0
-"""A writer that lives but has shown nothing for so long is not responding."""
 
 _CARRIED, _CLOSED = 1, 4
 PRICES = ("open", "high", "low", "close")
@@ -83,7 +80,7 @@ def rows(
                 raise _unknown(what, name, valid)
     chosen = [stat for stat in known if not stats or stat in stats]
     rings = dict.fromkeys(store[market] for market in markets or store)
-    silent = hung(store)
+    silent = store.hung
     found = []
     for ring in rings:
         columns = _values(ring.snapshot(last or 1, closed=closed), chosen)
@@ -122,11 +119,6 @@ def _unknown(what: str, name: str, valid: Sequence[str]) -> ringbuf.UnknownName:
     # Where nothing is like it, what there is helps more than silence.
     error.nearest = error.nearest or tuple(valid[:3])
     return error
-
-
-def hung(store: ringbuf.Store) -> bool:
-    """Does a writer hold the store, and yet show no sign of life?"""
-    return store.life == "running" and store.heartbeat_age > HUNG_S
 
 
 def serialized(found: list[Row], form: str, *, stream: bool = False, first: bool = True) -> str:

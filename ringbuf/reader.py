@@ -42,6 +42,9 @@ __all__ = ["Ring", "Store", "attach"]
 PATIENCE_S = 0.25
 """How long a consistent read tries again before it settles for the rows that are not in work."""
 
+HUNG_S = 10.0
+"""A heartbeat this old, with the lock still held: the writer runs, but nothing moves in it."""
+
 _T = TypeVar("_T")
 _WORD = layout.WORD
 _DIRTY, _NEWEST, _CLOSED, _START, _REWINDS = (
@@ -428,9 +431,32 @@ class Store(Mapping[str, Ring]):
     @property
     def life(self) -> str:
         """``running``, ``stopped`` (cleanly) or ``down`` (died)."""
-        if int(self._live["state"][0]) == layout.STOPPED:
-            return "stopped"
-        return "running" if self.alive else "down"
+        if self.words[_STATE] != layout.STOPPED and self.alive:
+            return "running"
+        # Looked at last: a writer says that it stops before it lets go of its lock.
+        return "stopped" if self.words[_STATE] == layout.STOPPED else "down"
+
+    @property
+    def hung(self) -> bool:
+        """Does a writer hold the store, and yet has shown no sign of life for `HUNG_S`?"""
+        return self.life == "running" and self.heartbeat_age > HUNG_S
+
+    @property
+    def condition(self) -> str:
+        """How the store is, in one word, the worst first.
+
+        ``down`` (its writer died), ``stopped`` (cleanly, or a newer segment has its place),
+        ``hung`` (held, without a heartbeat), ``starting``, ``degraded`` (a series is not up to
+        date), ``live``.
+        """
+        if (life := self.life) != "running":
+            return life
+        if self.hung:
+            return "hung"
+        if self.words[_STATE] == layout.STARTING:
+            return "starting"
+        troubled = self.document.get("troubled", ())
+        return "degraded" if any(r.status in troubled for r in self.values()) else "live"
 
     @property
     def retired(self) -> bool:
@@ -464,8 +490,18 @@ class Store(Mapping[str, Ring]):
         """Seconds since the writer last showed that it works."""
         return (time.monotonic_ns() - int(self._live["heartbeat_ns"][0])) / 1e9
 
+    def live(self) -> dict[str, int]:
+        """The numbers of the header that change while the store lives, but for the counters."""
+        names = ("state", "writer_pid", "started_ms", "heartbeat_ns", "heartbeat_ms", "grid")
+        return {
+            name: int(self._live[name][0]) for name in (*names, "clock_ms", "retired", "published")
+        }
+
     def health(self) -> dict[str, Any]:
-        """Writer, heartbeat, counters and the freshness of each series, as plain values."""
+        """Condition, writer, heartbeat, counters and the freshness of each series, as plain values.
+
+        The pid is what the writer calls itself: in a container it means nothing outside of it.
+        """
         live = self._live[0]
         names = self.document["counters"]
         interval = self.header.interval_ms
@@ -492,7 +528,9 @@ class Store(Mapping[str, Ring]):
             }
         return {
             "name": self.name,
+            "status": self.condition,
             "life": self.life,
+            "retired": self.retired,
             "writer": {
                 "pid": int(live["writer_pid"]),
                 "software": self.document["software"],

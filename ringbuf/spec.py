@@ -56,6 +56,7 @@ class StoreSpec:
     source: where the rows come from; any JSON object. Rows of another source never mix.
     counters: names of the header's counters, at most `layout.COUNTERS`.
     statuses: words for the values of the control record's `status`.
+    troubled: those of them that say that a series is not up to date.
     """
 
     name: str
@@ -68,6 +69,7 @@ class StoreSpec:
     software: str = ""
     counters: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ("",)
+    troubled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.columns or self.columns[0] != Column("time", "M", *_rest(self.columns)):
@@ -128,6 +130,7 @@ class StoreSpec:
             software=document["software"],
             counters=tuple(document["counters"]),
             statuses=tuple(document["statuses"]),
+            troubled=tuple(document.get("troubled", ())),
         )
 
     def document(self) -> dict[str, Any]:
@@ -145,6 +148,7 @@ class StoreSpec:
             ],
             "counters": list(self.counters),
             "statuses": list(self.statuses),
+            "troubled": list(self.troubled),
         }
 
 
