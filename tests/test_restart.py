@@ -12,9 +12,18 @@ import numpy as np
 import ringbuf
 
 if TYPE_CHECKING:
-    from tests.e2e_kit import MINUTE_MS, Process, Urls, check_market, exchange, service, until
+    from tests.e2e_kit import (
+        MINUTE_MS,
+        PATIENCE_S,
+        Process,
+        Urls,
+        check_market,
+        exchange,
+        service,
+        until,
+    )
 else:
-    from e2e_kit import MINUTE_MS, Process, Urls, check_market, exchange, service, until
+    from e2e_kit import MINUTE_MS, PATIENCE_S, Process, Urls, check_market, exchange, service, until
 
 SPEED = 60.0
 STATS = ("ATR14", "RSI5")
@@ -96,9 +105,9 @@ def test_with_other_stats_the_next_life_has_them_over_the_whole_history(
         view = old["btcusd_perp"]["close"]
         with service(segment_name, urls, **CHOSEN | {"stats": "SMA20,ATR14,RSI5"}) as process:
             assert old.retired
-            assert old.wait(0)
+            assert old.wait(PATIENCE_S)
             with old.refresh() as store:
-                assert "rebuilt: 3 markets, 3 of them with history" in process.stderr
+                process.says("rebuilt: 3 markets, 3 of them with history")
                 assert store.columns[-3:] == ("SMA20", "ATR14", "RSI5")
                 until(lambda: settled(store), "all gaps filled", process)
                 assert np.isfinite(store["btcusd_perp"]["SMA20"]).all()
