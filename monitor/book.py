@@ -20,8 +20,19 @@ from ringbuf.writer import Writer
 
 from .kernels import CANDLE_COLUMNS, CLOSED
 from .ledger import Ledger
+from .rows import RETENTION
 
-__all__ = ["COUNTERS", "GRACE_MS", "INTERVAL_MS", "LIVE", "STATUSES", "Book", "Note"]
+__all__ = [
+    "COUNTERS",
+    "GRACE_MS",
+    "INTERVAL_MS",
+    "LIVE",
+    "STALE",
+    "STATUSES",
+    "TROUBLED",
+    "Book",
+    "Note",
+]
 
 INTERVAL_MS: Final = 60_000
 GRACE_MS: Final = 2_500.0
@@ -29,7 +40,9 @@ GRACE_MS: Final = 2_500.0
 one or two a second for a market."""
 
 STATUSES: Final = ("syncing", "live", "quiet", "stale")
-_SYNCING, LIVE, _QUIET, _STALE = range(4)
+TROUBLED: Final = ("syncing", "stale")
+"""Those of them that say that a market is not up to date."""
+_SYNCING, LIVE, _QUIET, STALE = range(4)
 
 COUNTERS: Final = (
     "frames",
@@ -55,6 +68,7 @@ COUNTERS: Final = (
 )
 
 _COLUMN = {name: position for position, name in enumerate(CANDLE_COLUMNS)}
+_CONFIRMED = WORD["confirmed"]
 _NEWEST = WORD["newest"]
 _START = WORD["start"]
 _ORIGIN = WORD["origin"]
@@ -90,15 +104,20 @@ class Book:
 
     coins: the exchange's name of each series of the store, in the store's order.
     depth: bars of a first history: what readers see, and the rows in which seeds settle.
+
+    What the store already has is taken up: of each market, the rows from its origin that are closed
+    are certain, and what follows is for streams and REST to tell. With `deeper`, a market that has
+    less than `depth` is asked for all of it, once.
     """
 
-    def __init__(self, writer: Writer, plan: Plan, coins: Sequence[str]) -> None:
+    def __init__(
+        self, writer: Writer, plan: Plan, coins: Sequence[str], *, deeper: bool = False
+    ) -> None:
         self.writer = writer
         self.controls = writer.controls
         self.capacity = writer.geometry.capacity
         self.coins = tuple(coins)
         self.index = {coin: market for market, coin in enumerate(coins)}
-        self.ledgers = [Ledger() for _ in coins]
         self.depth = writer.spec.history + plan.runup
         self._lookback = plan.lookback
         self.counters: Counter[str] = Counter()
@@ -112,7 +131,30 @@ class Book:
             self._table.ops,
             self._table.pars,
         )
-        self.controls[:, _STATUS] = _SYNCING
+        self.ledgers = [self._recall(market, deeper) for market in range(len(coins))]
+        self.controls[:, _STATUS] = [ledger.status for ledger in self.ledgers]
+
+    def _recall(self, market: int, deeper: bool) -> Ledger:
+        """The ledger of a market as far as its rows and control words tell."""
+        control, newest = self.controls[market], self.newest(market)
+        held = self.writer.grid + 2 - self.capacity
+        origin = int(control[_ORIGIN])
+        low = max(origin, held)
+        if newest < low:
+            return Ledger()
+        rows = self.rows(market, low, newest)
+        traded = np.flatnonzero(rows.known & (rows.trades > 0))
+        ledger = Ledger(status=STALE, traded=low + int(traded[-1]) if len(traded) else -1)
+        first = int(rows.known.argmax())
+        # A hole that was larger than the ring has left nothing but the live rows behind it; one
+        # slot at the old end may have been cleared for a minute that never came.
+        gone = low + first > max(origin, held + 2)
+        short = deeper and newest + 1 - (low + first) < min(self.depth, RETENTION)
+        # REST has vouched for the rows from the origin on, or for there being none before it.
+        if control[_CONFIRMED] >= origin - 1 and not gone and not short:
+            ledger.filled = True
+            ledger.certain = low + first + int(np.append(rows.closed[first:], False).argmin()) - 1
+        return ledger
 
     def note(self, key: str, text: str) -> None:
         """Leave a note for the log."""
@@ -158,7 +200,7 @@ class Book:
         since = ledger.since
         hole = newest >= 0 and (not self.whole(market) or newest + 1 < (since or 0))
         if since is None:
-            status = _STALE if newest >= 0 else _SYNCING
+            status = STALE if newest >= 0 else _SYNCING
         elif not ledger.filled or hole:
             status = _SYNCING
         elif ledger.heard_ms // INTERVAL_MS >= now_ms // INTERVAL_MS - 1:

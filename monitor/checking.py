@@ -9,7 +9,7 @@ import click
 
 from indicators import Plan, plan
 from indicators.errors import IndicatorError
-from ringbuf import segment
+from ringbuf import RingbufError, segment
 from ringbuf.spec import Geometry
 
 from .budget import WeightBudget, weight_of
@@ -24,6 +24,7 @@ from .errors import (
 )
 from .feed import needed
 from .markets import Market, Resolution, resolve
+from .opening import kept_names
 from .rest import InfoClient
 from .rows import RETENTION
 from .settings import Settings
@@ -68,9 +69,10 @@ async def run(settings: Settings) -> None:
         async with InfoClient(settings.api_url, weights, clock, attempts=2) as client:
             embedded = (await client.exchange_status()).embedded
             universe = await client.universe()
-        resolution = resolve(settings.markets, universe)
+        kept = kept_names(settings.segment, source_of(settings, embedded))
+        resolution = resolve(settings.markets, universe, kept)
         within_subscriptions(settings, resolution.markets)
-    except (RestError, ProtocolError, MarketError, SettingsError) as error:
+    except (RestError, ProtocolError, MarketError, SettingsError, RingbufError) as error:
         problems.append(error)
     if problems or stats is None or resolution is None:
         raise problems[0] if len(problems) == 1 else SeveralProblems(*problems)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -26,6 +26,9 @@ WRONG = 2
 OUR_ROOMS = ("indicators", "monitor", "reading", "ringbuf")
 """What these raise on purpose is for people; every other exception is a bug."""
 LIVE, DEGRADED, NO_SERVICE = 0, 1, 3
+BROKEN = 1
+
+_T = TypeVar("_T")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -201,24 +204,9 @@ def status(form: str) -> None:
                 health = store.health()
         except (ringbuf.StoreNotFound, ringbuf.StoreRefused, PermissionError) as error:
             health = {"name": settings.segment, "status": "none", "error": str(error)}
-        if "status" not in health:
-            health["status"] = _condition(health)
         click.echo(json.dumps(health) if form == "json" else _sentence(health))
-        codes = {"live": LIVE, "degraded": DEGRADED}
+        codes = {"live": LIVE, "starting": DEGRADED, "degraded": DEGRADED}
         sys.exit(codes.get(health["status"], NO_SERVICE))
-
-
-def _condition(health: dict[str, object]) -> str:
-    if health["life"] != "running":
-        return str(health["life"])
-    from reading.selection import HUNG_S
-
-    if float(str(health["heartbeat_age_s"])) > HUNG_S:
-        return "hung"
-    markets = health["markets"]
-    assert isinstance(markets, dict)
-    troubled = [m for m in markets.values() if m["status"] in ("stale", "syncing")]
-    return "degraded" if troubled else "live"
 
 
 def _sentence(health: dict[str, object]) -> str:
@@ -235,3 +223,83 @@ def _sentence(health: dict[str, object]) -> str:
         f"{health['status']}: store {health['name']}, writer {writer['pid']}, heartbeat "
         f"{float(str(health['heartbeat_age_s'])):.1f} s ago, {len(markets)} markets ({counted})"
     )
+
+
+@main.group()
+def store() -> None:
+    """Look after the stores of this machine. NAME defaults to MONITOR_SEGMENT."""
+
+
+def _named(name: str | None) -> str:
+    return name or _load().segment
+
+
+@store.command("ls")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+def store_ls(form: str) -> None:
+    """List the stores, live or dead."""
+    import dataclasses
+
+    with _plain_errors():
+        from monitor import stores
+
+        there = stores.found()
+        as_json = json.dumps([dataclasses.asdict(one) for one in there], indent=2)
+        click.echo(as_json if form == "json" else stores.listing(there))
+
+
+@store.command("inspect")
+@click.argument("name", required=False)
+def store_inspect(name: str | None) -> None:
+    """Say what a store's header says, as JSON. Exit code 3: there is none."""
+    with _plain_errors():
+        from monitor import stores
+
+        click.echo(json.dumps(_there(stores.inspect, _named(name)), indent=2))
+
+
+@store.command("doctor")
+@click.argument("name", required=False)
+def store_doctor(name: str | None) -> None:
+    """Check every invariant of a store, live or dead.
+
+    Exit code 0: sound, 1: the first broken one is named, 3: there is no store.
+    """
+    with _plain_errors():
+        from monitor import stores
+
+        segment = _named(name)
+        wrong = _there(stores.doctor, segment)
+        if not wrong:
+            click.echo(f"{segment}: sound")
+            return
+        click.echo(f"{segment}: {wrong[0]}")
+        if len(wrong) > 1:
+            click.echo(f"({len(wrong) - 1} more)")
+        sys.exit(BROKEN)
+
+
+@store.command("clean")
+@click.argument("name", required=False)
+def store_clean(name: str | None) -> None:
+    """Remove a store that no live process writes, and what its writers left behind.
+
+    Readers that have it mapped keep their memory.
+    """
+    with _plain_errors():
+        from monitor import stores
+
+        segment = _named(name)
+        gone = stores.clean(segment)
+        click.echo(f"removed {', '.join(gone)}" if gone else f"there is nothing named {segment}")
+
+
+def _there(look: Callable[[str], _T], name: str) -> _T:
+    """``look(name)``, or exit 3 with one line where there is no such store."""
+    import ringbuf
+
+    try:
+        return look(name)
+    except ringbuf.StoreNotFound as error:
+        click.echo(f"market-monitor: {error}", err=True)
+        sys.exit(NO_SERVICE)

@@ -37,6 +37,7 @@ LEAP_BARS = 10
 
 _NEWEST = WORD["newest"]
 _CLOSED = WORD["closed"]
+_CONFIRMED = WORD["confirmed"]
 _START = WORD["start"]
 _REJECTED = WORD["rejected"]
 
@@ -44,13 +45,20 @@ _REJECTED = WORD["rejected"]
 class Engine:
     """All markets of one store. Holds the store's `Writer`; one thread.
 
-    `book` has the state, `history` the REST half.
+    `book` has the state, `history` the REST half. What the store holds already is gone on with
+    (`book.Book`); `deeper` where more of it was asked for than it had room for before.
     """
 
     def __init__(
-        self, writer: Writer, plan: Plan, coins: Sequence[str], *, grace_ms: float = GRACE_MS
+        self,
+        writer: Writer,
+        plan: Plan,
+        coins: Sequence[str],
+        *,
+        grace_ms: float = GRACE_MS,
+        deeper: bool = False,
     ) -> None:
-        self.book = Book(writer, plan, coins)
+        self.book = Book(writer, plan, coins, deeper=deeper)
         self.history = History(self.book, grace_ms)
         self.grace_ms = grace_ms
         self._writer = writer
@@ -152,7 +160,7 @@ class Engine:
             if ledger.filled and self._tells(ledger, ledger.certain + 1):
                 # Its first trade ever: nothing is missing before it.
                 ledger.certain = bar - 1
-                book.controls[market, _CLOSED] = bar - 1
+                book.controls[market, [_CLOSED, _CONFIRMED]] = bar - 1
         elif self._tells(ledger, newest + 1) and bar - newest <= LEAP_BARS:
             # The stream is in order: the minutes in between, not opened yet, were silent.
             for silent in range(newest + 1, bar):

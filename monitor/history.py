@@ -269,6 +269,8 @@ class History:
         origin = first if begins else int(control[_ORIGIN])
         closed = min(last, ask.settled)
         reaches = begins or first <= self._unconfirmed(market, closed)
+        # Rows of a market without its history have no stats, whatever they hold.
+        stepped = found.first + found.differs if ledger.filled else first
         behind = newest >= 0 and found.added > 0 and (first < start or found.lost)
         kernels.fill(
             *book.arrays,
@@ -281,7 +283,7 @@ class History:
             origin,
             closed,
             closed if reaches else -1,
-            max(found.first + found.differs, first if origin == first else book.oldest()),
+            max(stepped, first if origin == first else book.oldest()),
             found.changed,
             behind or found.changed > 0,
             int(now_ms),

@@ -34,6 +34,7 @@ __all__ = [
     "OLDER",
     "PLACED",
     "close_bars",
+    "compute",
     "fill",
     "open_bars",
     "place",
@@ -97,6 +98,19 @@ def _restep(
         else:
             for column in range(_STATS, floats.shape[0]):
                 floats[column, i] = np.nan
+        copy_row(integers, slot, capacity)
+
+
+@jit
+def compute(floats: Any, integers: Any, ops: Any, pars: Any, first: int, last: int) -> None:
+    """Step stats over the rows first..last of one market's record that nobody reads yet.
+
+    As if `first` were the market's origin: what the stats would need of rows before is not there.
+    """
+    capacity = floats.shape[1] // 2
+    for bar in range(first, last + 1):
+        slot = bar % capacity
+        step(ops, pars, floats, integers, slot + capacity, bar - first)
         copy_row(integers, slot, capacity)
 
 

@@ -1,8 +1,9 @@
 """The service: everything that is not pure, tied together and kept alive.
 
-Start: ask the exchange for its clock and its markets, describe the store, make it. Then four
-things run side by side until a signal comes: sockets (`feed`), REST (`_ask`), the minute's ticks,
-and the heartbeat. All of them feed one `Engine`, in one thread; readers are woken once a burst.
+Start: ask the exchange for its clock and its markets, describe the store, go on with the one that
+is there or make it (`opening`). Then four things run side by side until a signal comes: sockets
+(`feed`), REST (`_ask`), the minute's ticks, and the heartbeat. All of them feed one `Engine`, in
+one thread; readers are woken once a burst.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from indicators import Plan, plan
 from ringbuf import layout
-from ringbuf.writer import Writer, create
+from ringbuf.writer import Writer
 
 from .backoff import delays
 from .book import INTERVAL_MS
@@ -32,6 +34,7 @@ from .feed import Connection, share_out
 from .ledger import Ask, Stream
 from .logs import RateLimited
 from .markets import Market, resolve
+from .opening import HEARTBEAT_S, Interim, kept_names, open_for
 from .progress import FillProgress
 from .protocol import Candle
 from .rest import InfoClient
@@ -44,7 +47,6 @@ __all__ = ["Service", "greet", "run"]
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 0.5
 TICK_S = 0.1
 ASK_S = 0.25
 URGENT_AT_ONCE, BACKGROUND_AT_ONCE = 4, 2
@@ -70,7 +72,8 @@ async def greet(client: InfoClient, clock: ExchangeClock) -> Embedded | None:
 class Service:
     """A running service over one store; made once the exchange has answered.
 
-    It is the feed's `Listener`. `beacon` is a busy market whose block times set the clock.
+    It is the feed's `Listener`. `beacon` is a busy market whose block times set the clock; `deeper`
+    as in `Engine`.
     """
 
     def __init__(
@@ -83,6 +86,8 @@ class Service:
         clock: ExchangeClock,
         weights: WeightBudget,
         beacon: str,
+        *,
+        deeper: bool = False,
     ) -> None:
         self._settings = settings
         self._markets = markets
@@ -92,7 +97,7 @@ class Service:
         self._weights = weights
         self._beacon = beacon
         coins = [market.coin for market in markets]
-        self.engine = Engine(writer, stats, coins, grace_ms=settings.grace_ms)
+        self.engine = Engine(writer, stats, coins, grace_ms=settings.grace_ms, deeper=deeper)
         self._counters = self.engine.book.counters
         self._notes = RateLimited(log)
         self._progress = FillProgress(len(coins))
@@ -264,9 +269,12 @@ class Service:
 
 
 async def _meet(
-    settings: Settings, client: InfoClient, clock: ExchangeClock
+    settings: Settings, client: InfoClient, clock: ExchangeClock, absent: Callable[[], None]
 ) -> tuple[Embedded | None, tuple[Market, ...], str]:
-    """The exchange's clock, the markets asked for, the beacon; tries until the exchange answers."""
+    """The exchange's clock, the markets asked for, the beacon; tries until the exchange answers.
+
+    `absent` is called each time that it does not.
+    """
     pauses = delays(RETRY_BASE_S, RETRY_CAP_S, random.Random())
     while True:
         try:
@@ -274,9 +282,11 @@ async def _meet(
             universe = await client.universe()
         except (RestError, ProtocolError) as error:
             log.warning("the exchange does not answer, trying again: %s", error)
+            absent()
             await anyio.sleep(next(pauses))
             continue
-        resolution = resolve(settings.markets, universe)
+        kept = kept_names(settings.segment, source_of(settings, embedded))
+        resolution = resolve(settings.markets, universe, kept)
         for warning in resolution.warnings:
             log.warning("%s", warning)
         busiest = universe.find(BEACON)
@@ -310,23 +320,32 @@ async def run(settings: Settings) -> None:
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_until, (signal.SIGINT, signal.SIGTERM), tasks.cancel_scope)
-        # Few attempts: what does not answer is told at once, and tried again all the same.
-        async with InfoClient(settings.api_url, weights, clock, attempts=2) as client:
-            embedded, markets, beacon = await _meet(settings, client, clock)
-        within_subscriptions(settings, markets)
-        # Only now: what is wrong with the settings is told before anybody waits for a compiler.
-        warm(stats)
-        async with InfoClient(settings.api_url, weights, clock) as client:
+        with ExitStack() as stack:
+            interim = Interim(settings, tasks)
+            stack.callback(interim.close)
+            # Few attempts: what does not answer is told at once, and tried again all the same.
+            async with InfoClient(settings.api_url, weights, clock, attempts=2) as client:
+                embedded, markets, beacon = await _meet(settings, client, clock, interim.begin)
+            within_subscriptions(settings, markets)
+            # Only now: what is wrong with the settings is told before anybody waits for a compiler.
+            warm(stats)
             spec = spec_of(settings, markets, stats, source_of(settings, embedded))
-            with create(spec, mode=settings.segment_mode) as writer:
-                log.info(
-                    "store %s: %d markets, %d stats, %.1f MiB, from %s",
-                    spec.name,
-                    len(markets),
-                    len(stats.stats),
-                    writer.geometry.size / 2**20,
-                    spec.source["network"],
+            held = interim.end()
+            if held is not None:
+                stack.callback(held.close)
+            writer, opening = open_for(settings, spec, stats, held)
+            stack.enter_context(writer)
+            async with InfoClient(settings.api_url, weights, clock) as client:
+                service = Service(
+                    settings,
+                    markets,
+                    stats,
+                    writer,
+                    client,
+                    clock,
+                    weights,
+                    beacon,
+                    deeper=opening.deeper,
                 )
-                service = Service(settings, markets, stats, writer, client, clock, weights, beacon)
                 await service.run()
     log.info("stopped")

@@ -14,7 +14,7 @@ from indicators import Plan
 from ringbuf.spec import Column, Series, StoreSpec
 
 from . import __version__
-from .book import COUNTERS, INTERVAL_MS, STATUSES
+from .book import COUNTERS, INTERVAL_MS, STATUSES, TROUBLED
 from .markets import Market
 from .settings import Settings
 from .wire import Embedded
@@ -67,4 +67,5 @@ def spec_of(
         software=f"market-monitor {__version__}",
         counters=COUNTERS,
         statuses=STATUSES,
+        troubled=TROUBLED,
     )

@@ -9,7 +9,7 @@ from itertools import groupby
 
 import ringbuf
 
-from .selection import DEMO_SEGMENT, FIRST_STAT, PRICES, Row, hung, rows
+from .selection import DEMO_SEGMENT, FIRST_STAT, PRICES, Row, rows
 from .text import NONE, Painted, age, compact, digits_for, fixed, flow, magnitude, paint
 
 __all__ = ["table"]
@@ -92,7 +92,7 @@ def _headline(store: ringbuf.Store) -> list[Painted]:
         return [*parts, (f"STOPPED, not live: {writer} ended {beat}", "stopped")]
     if store.life == "down":
         return [*parts, (f"DOWN, not live: {writer} died {beat}", "down")]
-    if hung(store):
+    if store.hung:
         return [*parts, (f"{writer} is not responding: heartbeat {beat}", "down")]
     return [*parts, (writer, ""), (f"heartbeat {beat}", "")]
 

@@ -23,15 +23,12 @@ __all__ = [
     "Choice",
     "Row",
     "attach",
-    "hung",
     "rows",
     "serialized",
 ]
 
 SEGMENT = "market_monitor"
 DEMO_SEGMENT = "market_monitor_demo"
-HUNG_S = 5.0
-"""A writer that lives but has shown nothing for so long is not responding."""
 
 _CARRIED, _CLOSED = 1, 4
 PRICES = ("open", "high", "low", "close")
@@ -83,7 +80,7 @@ def rows(
                 raise ringbuf.UnknownName(what, name, valid)
     chosen = [stat for stat in known if not stats or stat in stats]
     rings = dict.fromkeys(store[market] for market in markets or store)
-    silent = hung(store)
+    silent = store.hung
     found = []
     for ring in rings:
         columns = _values(ring.snapshot(last or 1, closed=closed), chosen)
@@ -115,11 +112,6 @@ def _values(copy: npt.NDArray[np.void], stats: Sequence[str]) -> dict[str, list[
     columns["closed"] = (copy["flags"] & _CLOSED != 0).tolist()
     columns["carried"] = (copy["flags"] & _CARRIED != 0).tolist()
     return {name: columns[name] for name in names}
-
-
-def hung(store: ringbuf.Store) -> bool:
-    """Does a writer hold the store, and yet show no sign of life?"""
-    return store.life == "running" and store.heartbeat_age > HUNG_S
 
 
 def serialized(found: list[Row], form: str, *, stream: bool = False, first: bool = True) -> str:

@@ -7,7 +7,8 @@
     ├── StoreRefused         there is one, but it cannot be used
     │   ├── NotAStore        not made by this library, truncated or overwritten
     │   ├── WrongVersion     another major version of the layout
-    │   └── NotReady         its writer has not finished making it
+    │   ├── NotReady         its writer has not finished making it
+    │   └── NotReplaced      the name has something that a new store must not take the place of
     ├── StoreBusy            a live writer holds the name
     ├── NoSpace              too little shared memory
     ├── PlatformUnsupported  not Linux
@@ -25,6 +26,7 @@ __all__ = [
     "NoSpace",
     "NotAStore",
     "NotReady",
+    "NotReplaced",
     "PlatformUnsupported",
     "RingbufError",
     "StoreBusy",
@@ -93,6 +95,23 @@ class NotReady(StoreRefused):
 
     def __str__(self) -> str:
         return f"store {self.name!r} is still being made by its writer; try again in a moment"
+
+
+class NotReplaced(StoreRefused):
+    """The name leads to something that is not a store of ours; it is left as it is.
+
+    `reason` says what it is: NotAStore, WrongVersion or NotReady.
+    """
+
+    def __init__(self, name: str, reason: StoreRefused) -> None:
+        super().__init__(name)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.reason}; it is left as it is: remove it (python -m monitor store clean "
+            f"{self.name}) or use another segment name"
+        )
 
 
 class StoreBusy(RingbufError):

@@ -177,20 +177,28 @@ def clear_ahead(records: Any, controls: Any, blank: Any, first: int, last: int) 
 
     They take the place of the oldest rows. A series that was left so far behind that those rows are
     readable loses them: its run then starts behind them, or is empty.
+
+    A run that only gets shorter at its old end is told so by one store, and is never in work: who
+    dies here leaves all of its rows readable. Readers that were copying the rows that are going to
+    be cleared see by `sequence` and `rewinds` that they have to copy again.
     """
     capacity = records.shape[2] // 2
+    oldest = last + 1 - capacity
     for series in range(records.shape[0]):
         control = controls[series]
-        oldest = last + 1 - capacity
-        shrinks = control[_NEWEST] >= 0 and control[_START] < oldest
-        if shrinks:
-            begin(control, control[_START])
-            control[_START] = oldest
-            if control[_NEWEST] < oldest:
+        if control[_NEWEST] >= 0 and control[_START] < oldest:
+            if control[_NEWEST] >= oldest:
+                store_release(control, _START, oldest)
+                # SYNC: the run's new start before the words that tell readers to look again
+                store_release(control, _REWINDS, control[_REWINDS] + 1)
+                store_release(control, _SEQUENCE, control[_SEQUENCE] + 2)
+            else:
+                begin(control, control[_START])
+                control[_START] = oldest
                 control[_NEWEST] = -1
                 control[_CLOSED] = -1
+                commit(control)
+            release_fence()  # SYNC: nobody may look at the rows before they are cleared
         for bar in range(first, last + 1):
             clear_bar(records[series], blank, bar % capacity, capacity)
-        if shrinks:
-            commit(control)
     release_fence()  # SYNC: cleared slots before the grid moves to them

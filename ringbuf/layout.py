@@ -43,7 +43,9 @@ loads ``sequence`` (acquire; odd: try again), copies, then (acquire fence) loads
 unchanged means that the copy is one consistent state. While ``sequence`` stays odd (the writer died
 in mid-write), rows before ``dirty_from`` are intact. A writer that never rests is met the same way:
 `rewinds` counts the writes whose ``dirty_from`` was older than the one before (stored after it,
-with release). Load `rewinds`, then ``dirty_from``, copy the rows before it, load `rewinds` again:
+with release), and the times that only `start` was moved on, to rows that stay (`sequence` then
+grows by 2 without having been odd, before the rows in front of it are cleared). Load `rewinds`,
+then ``dirty_from``, copy the rows before it, load `rewinds` again:
 unchanged means that none of them was touched meanwhile.
 
 **Grid.** ``grid`` in the header is the newest bar that any series has published. The slot of bar
@@ -55,7 +57,9 @@ after it, never old ones.
 (open-file-description lock, whole file) as long as it lives, whatever ``state`` says: RUNNING
 without the lock means that it died. ``heartbeat_ns`` (CLOCK_MONOTONIC) is renewed about twice a
 second. ``published`` (uint32) grows with each publication and is a futex: sleep on it to be woken.
-``retired`` is not 0 when a newer segment has taken this one's name.
+``retired`` is not 0 when a newer segment has taken this one's name: nothing is published here any
+more. A restarted writer goes on in the same segment where it can: ``writer_pid`` and ``started_ms``
+are then new, rows that a death left in work are gone (``newest`` may be smaller), all else stays.
 
 **Versions.** A minor version only adds: fields in what was reserved, columns, keys in the document.
 """

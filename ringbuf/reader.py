@@ -18,6 +18,7 @@ release and then an acquire of an uncontended lock, keeps the loads on their sid
 from __future__ import annotations
 
 import json
+import os
 import platform
 import threading
 import time
@@ -28,9 +29,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from . import layout, segment, waiting
+from . import layout, segment
 from .errors import NotAStore, UnknownName
 from .header import Header
+from .watching import Sleeper, Watch
 
 if TYPE_CHECKING:
     from .check import Problem
@@ -40,13 +42,18 @@ __all__ = ["Ring", "Store", "attach"]
 PATIENCE_S = 0.25
 """How long a consistent read tries again before it settles for the rows that are not in work."""
 
+HUNG_S = 10.0
+"""A heartbeat this old, with the lock still held: the writer runs, but nothing moves in it."""
+
 _T = TypeVar("_T")
 _WORD = layout.WORD
 _DIRTY, _NEWEST, _CLOSED, _START, _REWINDS = (
     _WORD[name] for name in ("dirty_from", "newest", "closed", "start", "rewinds")
 )
 _EMPTY: dict[str, Any] = {"f": np.nan, "i": 0, "M": np.datetime64("NaT", "ms")}
-_GRID = layout.offset("grid") // layout.WORD_SIZE
+_GRID, _STATE, _RETIRED = (
+    layout.offset(field) // layout.WORD_SIZE for field in ("grid", "state", "retired")
+)
 _lock = threading.Lock()
 
 
@@ -91,6 +98,8 @@ class Ring:
         self._columns = {name: block[position] for name, block in store.blocks.items()}
         self._capacity = header.capacity
         self._history = header.history
+        self._attached = self._change()
+        self._watch: Watch | None = None
 
     # -- views ---------------------------------------------------------------------------------
 
@@ -173,6 +182,33 @@ class Ring:
             return {name: self._words[self._base + k] for name, k in _WORD.items()}
 
         return self._consistent(read)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep until rows or status of this series change, or its store stops or is retired.
+
+        As `Store.wait`, but told of this series only.
+        """
+        return self._watched().wait(timeout)
+
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """The same in an asyncio task: see `Store.wait_async`."""
+        return await self._watched().wait_async(timeout)
+
+    def _watched(self) -> Watch:
+        if self._watch is None:
+            self._watch = self._store.watch(self._change, self._attached)
+        return self._watch
+
+    def _change(self) -> tuple[int, ...]:
+        """Another value after every change of the series, the same while a write is under way."""
+        fence()
+        words, base = self._words, self._base
+        return (
+            words[base] >> 1,
+            words[base + _WORD["status"]],
+            words[_STATE],
+            words[_RETIRED],
+        )
 
     def __repr__(self) -> str:
         return f"<Ring {self.name} ({self.alias}) {self.status}, {len(self)} rows>"
@@ -277,6 +313,7 @@ class Store(Mapping[str, Ring]):
             segment.close(descriptor)
             raise
         self._descriptor: int | None = descriptor
+        self._inode = os.fstat(descriptor).st_ino
         self.name = name
         header = self.header
         view = memoryview(self._memory)[: header.size // 8 * 8]
@@ -284,7 +321,8 @@ class Store(Mapping[str, Ring]):
         self._doubles = view.cast("d")
         self._live: Any = np.frombuffer(self._memory, layout.HEADER_DTYPE, 1)
         self._published: npt.NDArray[np.uint32] = self._live["published"]
-        self._seen = int(self._published[0])
+        self._sleeper = Sleeper(self._published)
+        self._watch = self.watch(self._change, self._change())
         self.interval_ms = header.interval_ms
         try:
             self._read_document()
@@ -401,17 +439,77 @@ class Store(Mapping[str, Ring]):
         """``running``, ``stopped`` (cleanly) or ``down`` (died); ``closed`` once we let go."""
         if self._descriptor is None:
             return "closed"
-        if int(self._live["state"][0]) == layout.STOPPED:
-            return "stopped"
-        return "running" if self.alive else "down"
+        if self.words[_STATE] != layout.STOPPED and self.alive:
+            return "running"
+        # Looked at last: a writer says that it stops before it lets go of its lock.
+        return "stopped" if self.words[_STATE] == layout.STOPPED else "down"
+
+    @property
+    def hung(self) -> bool:
+        """Does a writer hold the store, and yet has shown no sign of life for `HUNG_S`?"""
+        return self.life == "running" and self.heartbeat_age > HUNG_S
+
+    @property
+    def condition(self) -> str:
+        """How the store is, in one word, the worst first.
+
+        ``down`` (its writer died), ``stopped`` (cleanly, or a newer segment has its place),
+        ``hung`` (held, without a heartbeat), ``starting``, ``degraded`` (a series is not up to
+        date), ``live``.
+        """
+        if (life := self.life) != "running":
+            return life
+        if self.hung:
+            return "hung"
+        if self.words[_STATE] == layout.STARTING:
+            return "starting"
+        troubled = self.document.get("troubled", ())
+        return "degraded" if any(r.status in troubled for r in self.values()) else "live"
+
+    @property
+    def retired(self) -> bool:
+        """Has a newer segment taken the store's name? Then nothing is written here any more.
+
+        Its readers are woken once when that happens: `refresh` gives them the newer one.
+        """
+        return bool(self._live["retired"][0]) or (not self.alive and self._replaced())
+
+    def refresh(self) -> Store:
+        """The store as it is now under this name: this object, or a new one if it was retired.
+
+        This one and all of its views stay valid, and show what they last showed. Series and columns
+        of the new one may be others. Raises as `attach` does.
+        """
+        return attach(self.name) if self.retired or self._replaced() else self
+
+    def _replaced(self) -> bool:
+        """Does the name lead to another segment than this one?
+
+        A writer that died between its swap and saying so leaves it like that.
+        """
+        try:
+            inode = segment.path_of(self.name).stat().st_ino
+        except FileNotFoundError:
+            return False
+        return inode != self._inode
 
     @property
     def heartbeat_age(self) -> float:
         """Seconds since the writer last showed that it works."""
         return (time.monotonic_ns() - int(self._live["heartbeat_ns"][0])) / 1e9
 
+    def live(self) -> dict[str, int]:
+        """The numbers of the header that change while the store lives, but for the counters."""
+        names = ("state", "writer_pid", "started_ms", "heartbeat_ns", "heartbeat_ms", "grid")
+        return {
+            name: int(self._live[name][0]) for name in (*names, "clock_ms", "retired", "published")
+        }
+
     def health(self) -> dict[str, Any]:
-        """Writer, heartbeat, counters and the freshness of each series, as plain values."""
+        """Condition, writer, heartbeat, counters and the freshness of each series, as plain values.
+
+        The pid is what the writer calls itself: in a container it means nothing outside of it.
+        """
         live = self._live[0]
         names = self.document["counters"]
         interval = self.header.interval_ms
@@ -438,7 +536,9 @@ class Store(Mapping[str, Ring]):
             }
         return {
             "name": self.name,
+            "status": self.condition,
             "life": self.life,
+            "retired": self.retired,
             "writer": {
                 "pid": int(live["writer_pid"]),
                 "software": self.document["software"],
@@ -458,15 +558,29 @@ class Store(Mapping[str, Ring]):
         return check(self._memory, self.name)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Sleep until something is published that this object has not waited for yet.
+        """Sleep until something is published that this thread has not waited for yet.
 
-        True at once where that has already happened since the last call (or since `attach`), False
-        after `timeout` seconds. One thread at a time.
+        True at once where that has already happened since its last call (or since `attach`), False
+        after `timeout` seconds (None: no limit). Rows, a change of the service's state and
+        retirement are published; a death is not: with a `timeout` and `alive` it is noticed.
         """
-        if not waiting.wait(self._published, self._seen, timeout):
-            return False
-        self._seen = int(self._published[0])
-        return True
+        return self._watch.wait(timeout)
+
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """The same for the running asyncio task (anyio's on asyncio, too).
+
+        The loop goes on meanwhile; whoever is cancelled misses nothing. On Python before 3.12
+        `asyncio.wait_for` makes a task of its own for each call: give `timeout` here instead where
+        several tasks wait.
+        """
+        return await self._watch.wait_async(timeout)
+
+    def watch(self, look: Callable[[], Any], latest: Any) -> Watch:
+        """A watch of what `look` sees of this store; it saw `latest` when that was attached."""
+        return Watch(self._published, look, latest, self._sleeper)
+
+    def _change(self) -> int:
+        return int(self._published[0])
 
     def close(self) -> None:
         """Let go of the store. Never raises; views that still exist stay valid. Idempotent."""

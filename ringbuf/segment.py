@@ -35,6 +35,7 @@ __all__ = [
     "close",
     "free_space",
     "is_held",
+    "keep_names",
     "keep_path",
     "map_readonly",
     "map_writable",
@@ -191,6 +192,20 @@ def publish(temporary: Path, name: str) -> None:
     link.unlink(missing_ok=True)
     os.link(keep_path(name), link)
     link.replace(path_of(name))
+
+
+def keep_names(path: Path, name: str) -> None:
+    """Let both names lead to the segment that `path`, one of them, leads to already.
+
+    To be called under `name_lock`. Whatever had the other name loses it.
+    """
+    inode = path.stat().st_ino
+    for other in (keep_path(name), path_of(name)):
+        if not _is(other, inode):
+            link = path_of(name).with_name(f"{name}~link")
+            link.unlink(missing_ok=True)
+            os.link(path, link)
+            link.replace(other)
 
 
 def restore(name: str, inode: int) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from . import layout
 from .errors import LayoutError
+from .header import Header
 
 __all__ = ["Column", "Geometry", "Series", "StoreSpec", "capacity_for"]
 
@@ -55,6 +56,7 @@ class StoreSpec:
     source: where the rows come from; any JSON object. Rows of another source never mix.
     counters: names of the header's counters, at most `layout.COUNTERS`.
     statuses: words for the values of the control record's `status`.
+    troubled: those of them that say that a series is not up to date.
     """
 
     name: str
@@ -67,6 +69,7 @@ class StoreSpec:
     software: str = ""
     counters: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ("",)
+    troubled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.columns or self.columns[0] != Column("time", "M", *_rest(self.columns)):
@@ -108,6 +111,28 @@ class StoreSpec:
             ("alias", 64, [series.alias for series in self.series]),
         ]
 
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> StoreSpec:
+        """What a segment's document says was asked for, but for `lookback`, which it does not say.
+
+        Raises LayoutError, KeyError or TypeError where the document is not one of ours.
+        """
+        return cls(
+            name=document["name"],
+            series=tuple(Series(s["name"], s["alias"]) for s in document["series"]),
+            columns=tuple(
+                Column(c["name"], c["kind"], c["unit"], c["definition"])
+                for c in document["columns"]
+            ),
+            history=document["history"],
+            interval_ms=document["interval_ms"],
+            source=document["source"],
+            software=document["software"],
+            counters=tuple(document["counters"]),
+            statuses=tuple(document["statuses"]),
+            troubled=tuple(document.get("troubled", ())),
+        )
+
     def document(self) -> dict[str, Any]:
         """The part of the JSON document that numbers in the header cannot say."""
         return {
@@ -123,6 +148,7 @@ class StoreSpec:
             ],
             "counters": list(self.counters),
             "statuses": list(self.statuses),
+            "troubled": list(self.troubled),
         }
 
 
@@ -155,6 +181,11 @@ class Geometry:
     column_stride: int
     record_stride: int
     size: int
+
+    @classmethod
+    def found(cls, header: Header) -> Geometry:
+        """The sizes that a segment's header says it has."""
+        return cls(**{field.name: getattr(header, field.name) for field in fields(cls)})
 
     @classmethod
     def of(cls, spec: StoreSpec) -> Geometry:

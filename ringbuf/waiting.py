@@ -17,11 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FUTEX", "wait"]
+__all__ = ["FUTEX", "SLICE_S", "wait"]
 
 _SYSCALL = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "ppc64le": 221, "s390x": 238}
 FUTEX = _SYSCALL.get(platform.machine(), -1)
 """Number of the system call; -1 where it is not known: readers then poll."""
+
+SLICE_S = 0.5
+"""The longest sleep in the kernel. A signal that comes after the interpreter has looked for one and
+before the kernel is asked to sleep would be seen only at its end: Ctrl-C is never late by more."""
 
 _WAIT = 0
 _POLL_S = 0.01
@@ -48,9 +52,8 @@ def wait(word: npt.NDArray[np.uint32], seen: int, timeout: float | None) -> bool
         if FUTEX < 0:
             time.sleep(_POLL_S if left is None else min(left, _POLL_S))
             continue
-        limit: Any = None
-        if left is not None:
-            limit = ctypes.byref(_Timespec(int(left), int(left % 1 * 1e9)))
+        nap = SLICE_S if left is None else min(left, SLICE_S)
+        limit: Any = ctypes.byref(_Timespec(int(nap), int(nap % 1 * 1e9)))
         if _libc.syscall(FUTEX, address, _WAIT, ctypes.c_uint32(seen), limit, None, 0) == -1:
             code = ctypes.get_errno()
             if code not in (errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT):

@@ -1,8 +1,9 @@
 """The writing side of a store: exactly one process, one thread.
 
-`create` builds a segment and returns its `Writer`, which holds the memory as numpy arrays for the
-compiled code that fills it, and does the few things that are not rows: the grid, the heartbeat, the
-state word, waking readers. Importing this module loads numba; readers never do.
+`create` builds a new segment and returns its `Writer` (`adoption.open_store` goes on with one that
+is there). It holds the memory as numpy arrays for the compiled code that fills it, and does the few
+things that are not rows: the grid, the heartbeat, the state word, waking readers. Importing this
+module loads numba; readers never do.
 """
 
 from __future__ import annotations
@@ -133,6 +134,26 @@ class Writer:
         """Put the segment's name back if somebody unlinked it; True if that was needed."""
         return self._life is not None and segment.restore(self.spec.name, self._inode)
 
+    def begin_life(self) -> None:
+        """Say in the header who writes now, from when on; what was counted before is forgotten."""
+        self.header["state"] = layout.STARTING
+        self.header["retired"] = 0
+        self.header["writer_pid"] = os.getpid()
+        self.header["started_ms"] = time.time_ns() // 1_000_000
+        self.counters[:] = 0
+        self.heartbeat()
+
+    def retire(self) -> None:
+        """Say that a newer segment has this one's name, and wake its readers: nobody else will."""
+        self.header["state"] = layout.STOPPED
+        self.header["retired"] = 1
+        self.publish()
+
+    def hand_over(self, spec: StoreSpec) -> Writer:
+        """The same writer for what turned out to be asked for; this one must not be used again."""
+        life, self._life = self._life, None
+        return Writer(spec, self.geometry, self.memory, life)
+
     def close(self) -> None:
         """Stop cleanly: the store stays, readable, marked stopped. Idempotent."""
         if self._life is not None:
@@ -213,9 +234,7 @@ def lay_out(writer: Writer) -> None:
     for word, value in (("newest", -1), ("closed", -1), ("confirmed", -1)):
         writer.controls[:, layout.WORD[word]] = value
     writer.integers[:] = writer.blank[:, np.newaxis]
-    writer.header["writer_pid"] = os.getpid()
-    writer.header["started_ms"] = time.time_ns() // 1_000_000
-    writer.heartbeat()
+    writer.begin_life()
     kernels.settle()  # SYNC: everything before the ready word
     writer.header["ready"] = layout.READY
 

@@ -17,13 +17,13 @@ import pytest
 from monitor import cli, service
 from monitor.cli import main
 from monitor.errors import RestError
-from ringbuf import layout
+from ringbuf import layout, reader
 from ringbuf.layout import WORD
 from ringbuf.spec import Column, Series, StoreSpec
 from ringbuf.writer import Writer, create
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("run", "demo", "exchange", "warm", "check", "status")
+COMMANDS = ("run", "demo", "exchange", "warm", "check", "status", "store")
 STATUSES = ("syncing", "live", "quiet", "stale")
 
 
@@ -223,6 +223,7 @@ def writer(segment_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write
         history=4,
         interval_ms=60_000,
         statuses=STATUSES,
+        troubled=("stale", "syncing"),
     )
     with create(spec) as made:
         made.set_state(layout.RUNNING)
@@ -258,7 +259,7 @@ def test_status_of_a_market_in_trouble_is_1_and_a_quiet_one_is_none(
 def test_status_of_a_service_that_does_not_move_is_3(
     call: Call, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reading.selection.HUNG_S", -1.0)
+    monkeypatch.setattr(reader, "HUNG_S", -1.0)
     code, out, _ = call("status")
     assert code == 3
     assert out.startswith("hung: ")

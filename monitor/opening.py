@@ -1,0 +1,166 @@
+"""How a service comes by its store: it goes on with what is there, as far as that is still valid.
+
+`ringbuf.adoption` decides about segments; what makes rows worth keeping is known here: which
+columns a row cannot do without, and how the values of a stat that is new are computed over rows
+that are old.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import numpy as np
+from anyio.abc import TaskGroup
+
+from indicators import Plan, plan
+from ringbuf import layout
+from ringbuf.adoption import Opening, found_document, open_store, take_over
+from ringbuf.layout import WORD
+from ringbuf.spec import StoreSpec
+from ringbuf.writer import Writer
+
+from . import kernels
+from .book import INTERVAL_MS, STALE, STATUSES
+from .settings import Settings
+
+__all__ = ["HEARTBEAT_S", "Interim", "compute_fresh", "hold", "kept_names", "open_for"]
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 0.5
+
+_TIME, _NEWEST, _ORIGIN = 0, WORD["newest"], WORD["origin"]
+
+
+def kept_names(segment: str, source: Mapping[str, Any]) -> frozenset[str]:
+    """Both names of every market whose rows the store of this source has; none without a store.
+
+    Raises NotReplaced for a segment that is not a store.
+    """
+    document = found_document(segment)
+    if document is None or document["source"] != source:
+        return frozenset()
+    return frozenset(series[name] for series in document["series"] for name in ("name", "alias"))
+
+
+def hold(settings: Settings) -> Writer | None:
+    """Take over the store as it is, while nobody can say what should be in it; None without one.
+
+    For a start without the exchange: its rows stay readable, marked stale. It must be of these
+    settings' network and URLs. Raises StoreBusy, NotReplaced.
+    """
+
+    def ours(found: StoreSpec) -> bool:
+        source = found.source
+        return (
+            source.get("network") in {settings.network, "embedded"}
+            and source.get("ws_url") == settings.ws_url
+            and source.get("api_url") == settings.api_url
+            and found.statuses == STATUSES
+        )
+
+    return take_over(settings.segment, ours, mode=settings.segment_mode, status=STALE)
+
+
+class Interim:
+    """The store that was there, while the exchange does not answer: readable, marked stale."""
+
+    def __init__(self, settings: Settings, tasks: TaskGroup) -> None:
+        self._settings = settings
+        self._tasks = tasks
+        self._scope = anyio.CancelScope()
+        self._writer: Writer | None = None
+
+    def begin(self) -> None:
+        """Take the store over, if there is one of these settings' exchange."""
+        if self._writer is None:
+            self._writer = hold(self._settings)
+            if self._writer is not None:
+                log.warning("store %s is served as stale until then", self._settings.segment)
+                self._writer.set_state(layout.RUNNING)
+                self._tasks.start_soon(self._beat, self._writer)
+
+    def end(self) -> Writer | None:
+        """The writer, for whoever goes on with the store; None where nothing was taken over."""
+        self._scope.cancel()
+        writer, self._writer = self._writer, None
+        return writer
+
+    def close(self) -> None:
+        """Where nobody goes on with it, the store is stopped."""
+        if self._writer is not None:
+            self._writer.close()
+
+    async def _beat(self, writer: Writer) -> None:
+        with self._scope:
+            while True:
+                writer.heartbeat()
+                writer.restore_name()
+                await anyio.sleep(HEARTBEAT_S)
+
+
+def open_for(
+    settings: Settings, spec: StoreSpec, stats: Plan, held: Writer | None = None
+) -> tuple[Writer, Opening]:
+    """The store that `spec` asks for, with every row of the one there was that is still valid.
+
+    Raises StoreBusy, NotReplaced, NoSpace.
+    """
+    writer, opening = open_store(
+        spec,
+        mode=settings.segment_mode,
+        status=STALE,
+        essential=kernels.CANDLE_COLUMNS,
+        prepare=lambda new, found: compute_fresh(new, stats, found.fresh),
+        held=held,
+    )
+    log.info(
+        "store %s %s: %d markets, %d of them with history, %d stats, %.1f MiB, from %s",
+        spec.name,
+        opening.how,
+        len(spec.series),
+        opening.kept,
+        len(stats.stats),
+        writer.geometry.size / 2**20,
+        spec.source["network"],
+    )
+    if opening.repaired:
+        log.warning(
+            "the last service died while it was writing: rows in work of %d markets are dropped, "
+            "the exchange is asked for them",
+            opening.repaired,
+        )
+    return writer, opening
+
+
+def compute_fresh(writer: Writer, stats: Plan, fresh: tuple[str, ...]) -> None:
+    """Compute the columns `fresh` over the rows that were carried over, up to the first hole."""
+    new = [
+        stat
+        for stat in stats.stats
+        if any(column.stat == stat and column.name in fresh for column in stats.columns)
+    ]
+    if not new:
+        return
+    table = plan(new, history=None).bind(writer.column)
+    held = writer.grid + 2 - writer.geometry.capacity
+    for market, control in enumerate(writer.controls):
+        low, newest = max(int(control[_ORIGIN]), held), int(control[_NEWEST])
+        if newest < low:
+            continue
+        bars = np.arange(low, newest + 1)
+        times = writer.integers[market, _TIME, bars % writer.geometry.capacity]
+        known = times == bars * INTERVAL_MS
+        first = int(known.argmax())
+        count = int(np.append(known[first:], False).argmin())
+        kernels.compute(
+            writer.floats[market],
+            writer.integers[market],
+            table.ops,
+            table.pars,
+            low + first,
+            low + first + count - 1,
+        )

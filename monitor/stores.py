@@ -1,0 +1,166 @@
+"""The stores of this machine: which there are, what one says of itself, whether it is sound.
+
+What ``python -m monitor store`` does. Everything here only looks, but for `clean`. Nothing needs
+the compiler, and a segment need not be sound to be looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ringbuf
+from ringbuf import layout, ownership, segment
+from ringbuf.check import check
+
+__all__ = ["Listed", "clean", "doctor", "found", "inspect", "listing"]
+
+_LEFT_OVERS = (".keep", ".lock", "~new", "~link")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One line of the list: `status` is `Store.condition`, or ``refused`` with the reason why."""
+
+    name: str
+    status: str
+    pid: int
+    mib: float
+    markets: int
+    software: str
+    reason: str = ""
+
+
+def found() -> list[Listed]:
+    """Every segment of ours, whatever its state. Those we may not read are ``refused``, too."""
+    names = (path.name for path in _segments())
+    return [_listed(name) for name in sorted(names)]
+
+
+def listing(stores: list[Listed]) -> str:
+    """`stores` as a table for people."""
+    if not stores:
+        return f"no stores in {segment.DIRECTORY}"
+    rows = [("NAME", "STATUS", "WRITER", "MIB", "MARKETS", "SOFTWARE")]
+    rows += [
+        (s.name, s.status, str(s.pid or "-"), f"{s.mib:.1f}", str(s.markets or "-"), s.software)
+        for s in stores
+    ]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([*lines, *(f"{s.name}: {s.reason}" for s in stores if s.reason)])
+
+
+def inspect(name: str) -> dict[str, Any]:
+    """What the header and the document of `name` say, as plain values.
+
+    Raises StoreNotFound and the StoreRefused that `attach` would.
+    """
+    with ringbuf.attach(name) as store:
+        header = asdict(store.header)
+        live = store.live()
+        document = dict(store.document)
+        document.pop("counters")
+        # Long, and nothing that the columns and offsets beside it do not say.
+        document.get("data", {}).pop("dtype", None)
+        return {
+            "name": name,
+            "status": store.condition,
+            "layout": {"major": layout.MAJOR, "minor": store.header.minor},
+            "header": header,
+            "live": {
+                **live,
+                "state": layout.STATES[live["state"]],
+                "heartbeat_age_s": round(store.heartbeat_age, 3),
+            },
+            "counters": store.health()["counters"],
+            "document": document,
+        }
+
+
+def doctor(name: str) -> list[str]:
+    """What is wrong with the segment `name`, the first broken promise first; nothing: it is sound.
+
+    Live or dead. Raises StoreNotFound, PermissionError.
+    """
+    descriptor = segment.open_readonly(name)
+    try:
+        size = os.fstat(descriptor).st_size
+        if not size:
+            return ["header: an empty file, expected a store"]
+        memory = segment.map_readonly(descriptor, size)
+        wrong = [str(problem) for problem in check(memory, name)]
+        return wrong + list(_names(name, os.fstat(descriptor).st_ino))
+    finally:
+        segment.close(descriptor)
+
+
+def clean(name: str) -> list[str]:
+    """Remove the segment `name` and what its writers left behind; the names that are gone.
+
+    Whatever is there, if no live process writes it: a store, one of another version, somebody's
+    file of that name. Raises StoreBusy.
+    """
+    path = segment.path_of(name)
+    with segment.name_lock(name):
+        ownership.refuse_if_held(name)
+        there = [path, *(path.with_name(name + suffix) for suffix in _LEFT_OVERS)]
+        # The lock's own file is ours just now, and goes when we do.
+        gone = [one for one in there if one.suffix != ".lock" and os.path.lexists(one)]
+        for one in gone:
+            one.unlink()
+    return [one.name for one in gone]
+
+
+def _segments() -> Iterator[Path]:
+    """The public names that lead to something of ours, or once did."""
+    for path in segment.DIRECTORY.iterdir():
+        name = path.name
+        if name.endswith(".keep"):
+            # Its public name is gone: the store is still there, for its writer to put back.
+            public = path.with_name(name.removesuffix(".keep"))
+            if not public.exists() and _NAME.fullmatch(public.name) and _is_ours(path):
+                yield public
+        elif _NAME.fullmatch(name) and not name.endswith(_LEFT_OVERS) and _is_ours(path):
+            yield path
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(layout.MAGIC)) == layout.MAGIC
+    except PermissionError:
+        # Whose it is cannot be said; its second name can.
+        return path.with_name(f"{path.name}.keep").exists()
+    except OSError:
+        return False
+
+
+def _listed(name: str) -> Listed:
+    try:
+        with ringbuf.attach(name) as store:
+            software = str(store.document["software"])
+            mib = store.header.size / 2**20
+            writer = store.header.writer_pid
+            return Listed(name, store.condition, writer, mib, len(store), software)
+    except ringbuf.StoreNotFound:
+        return Listed(name, "unlinked", 0, 0.0, 0, "", "only its second link is left")
+    except (ringbuf.StoreRefused, PermissionError) as error:
+        return Listed(name, "refused", 0, 0.0, 0, "", str(error))
+
+
+def _names(name: str, inode: int) -> Iterator[str]:
+    """The links: with the second one gone, nobody could put an unlinked name back."""
+    keep = segment.keep_path(name)
+    if not keep.exists():
+        yield f"names: {keep.name} is missing, expected a second link"
+    elif keep.stat().st_ino != inode:
+        yield f"names: {keep.name} leads to another segment"

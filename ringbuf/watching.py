@@ -1,0 +1,179 @@
+"""Who waits for a store's news, and what each of them has seen already.
+
+A `Watch` belongs to what can change: a store, or one of its series. Every thread and every task
+that waits is told of each change once, whatever the others have been told: what was published
+between two of its calls makes the second one return at once. Somebody new starts where the one
+before left off.
+
+A coroutine must not sleep in the kernel, so a thread does it for all of them: one a store, started
+when somebody awaits, gone soon after nobody does. It is nobody's executor: a loop that shuts down
+does not wait for it, and neither does the interpreter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from . import waiting
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["Sleeper", "Watch"]
+
+_IDLE_S = 1.0
+"""How long the thread outlives the last one who awaited: the next one usually comes at once."""
+
+
+class Watch:
+    """Something that may change whenever ``word: uint32[1]`` does. Safe in threads and in tasks.
+
+    `look` says in what state it is; it is called after `word` was loaded, never before: what
+    changes in between changes `word` once more. `latest` is the state that nobody need be told of.
+    """
+
+    def __init__(
+        self,
+        word: npt.NDArray[np.uint32],
+        look: Callable[[], Any],
+        latest: Any,
+        sleeper: Sleeper,
+    ) -> None:
+        self._word = word
+        self._look = look
+        self._latest = latest
+        self._sleeper = sleeper
+        self._seen: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Sleep until there is something that this thread has not been told; False after `timeout`.
+
+        KeyboardInterrupt leaves at once.
+        """
+        who = threading.current_thread()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            published = int(self._word[0])
+            if self._is_news(who):
+                return True
+            left = None if deadline is None else deadline - time.monotonic()
+            if not waiting.wait(self._word, published, left) or (left is not None and left <= 0):
+                return False
+
+    async def wait_async(self, timeout: float | None) -> bool:
+        """The same in an asyncio task, without a hand on its loop.
+
+        Whoever is cancelled has been told nothing: the next call is. Always lets the loop turn, so
+        that a task which is told something all the time can be cancelled, too.
+        """
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        who = asyncio.current_task()
+        deadline = None if timeout is None else loop.time() + timeout
+        await asyncio.sleep(0)
+        while True:
+            published = int(self._word[0])
+            if self._is_news(who):
+                return True
+            if deadline is not None and loop.time() >= deadline:
+                return False
+            future: asyncio.Future[None] = loop.create_future()
+            timer = None if deadline is None else loop.call_at(deadline, _finish, future)
+            self._sleeper.add(future, loop, published)
+            try:
+                await future
+            finally:
+                self._sleeper.drop(future)
+                if timer is not None:
+                    timer.cancel()
+
+    def _is_news(self, who: Any) -> bool:
+        now = self._look()
+        if now == self._seen.get(who, self._latest):
+            return False
+        self._seen[who] = self._latest = now
+        return True
+
+
+class Sleeper:
+    """The thread that sleeps on ``word: uint32[1]`` for all coroutines that would like to."""
+
+    def __init__(self, word: npt.NDArray[np.uint32]) -> None:
+        self._word = word
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
+        self._changed = threading.Condition()
+        self._sleeping: dict[asyncio.Future[None], tuple[asyncio.AbstractEventLoop, int]] = {}
+        self._thread: threading.Thread | None = None
+
+    def add(
+        self, future: asyncio.Future[None], loop: asyncio.AbstractEventLoop, published: int
+    ) -> None:
+        """Finish `future` as soon as the word is not `published`."""
+        # In a forked child there is no such thread, and its lock may be held for ever.
+        if self._process != os.getpid():
+            self._reset()
+        with self._changed:
+            self._sleeping[future] = loop, published
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="ringbuf-sleeper", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify()
+        # The thread may have gone to sleep after a change that `published` is older than. From here
+        # on it either is in the kernel with the value that was just loaded, or looks again.
+        if int(self._word[0]) != published:
+            _finish(future)
+
+    def drop(self, future: asyncio.Future[None]) -> None:
+        """Forget `future`: it is done, or nobody waits for it any more."""
+        with self._changed:
+            self._sleeping.pop(future, None)
+
+    def _run(self) -> None:
+        while self._wanted():
+            published = int(self._word[0])
+            if not self._finish_due(published):
+                waiting.wait(self._word, published, waiting.SLICE_S)
+
+    def _wanted(self) -> bool:
+        """Somebody waits; or nobody does for so long that the thread is over."""
+        with self._changed:
+            if not self._sleeping:
+                self._changed.wait(_IDLE_S)
+            if not self._sleeping:
+                self._thread = None
+            return bool(self._sleeping)
+
+    def _finish_due(self, published: int) -> bool:
+        with self._changed:
+            due = [
+                (future, loop)
+                for future, (loop, seen) in self._sleeping.items()
+                if seen != published
+            ]
+            for future, _ in due:
+                del self._sleeping[future]
+        for future, loop in due:
+            # Where its loop was closed without it, there is nobody left to tell.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_finish, future)
+        return bool(due)
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,272 @@
+"""``python -m monitor store``: which stores there are, what they say, whether they are sound."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import ringbuf
+from monitor import stores
+from monitor.cli import main
+from ringbuf import layout, segment
+from ringbuf.layout import WORD
+from ringbuf.spec import Column, Series, StoreSpec
+from ringbuf.writer import Writer, create
+
+SHARED_MEMORY = Path("/dev/shm")
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Call]:
+    """Run ``store …`` in this process: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+
+    def called(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["store", *arguments], prog_name="market-monitor")
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    yield called
+    for handler in root.handlers[:]:
+        if handler not in handlers:
+            root.removeHandler(handler)
+    root.setLevel(level)
+
+
+@pytest.fixture
+def writer(segment_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
+    monkeypatch.setenv("MONITOR_SEGMENT", segment_name)
+    spec = StoreSpec(
+        name=segment_name,
+        series=(Series("btcusd_perp", "BTC"), Series("ethusd_perp", "ETH")),
+        columns=(Column("time", "M"), Column("close", "f")),
+        history=4,
+        interval_ms=60_000,
+        source={"network": "test"},
+        software="tests 1",
+        counters=("frames",),
+    )
+    with create(spec) as made:
+        made.set_state(layout.RUNNING)
+        made.put(0, 1000, {"close": 1.5})
+        yield made
+
+
+def files(name: str) -> list[str]:
+    return sorted(path.name for path in SHARED_MEMORY.glob(f"{name}*"))
+
+
+# -- ls --------------------------------------------------------------------------------------------
+
+
+def test_the_list_tells_the_live_from_the_dead(call: Call, writer: Writer) -> None:
+    def line() -> list[str]:
+        code, out, err = call("ls")
+        assert (code, err) == (0, "")
+        (mine,) = (line for line in out.splitlines() if line.split()[0] == writer.spec.name)
+        return mine.split()
+
+    pid = str(writer.header["writer_pid"][0])
+    assert line()[1:] == ["live", pid, "0.0", "2", "tests", "1"]
+    writer.disown()
+    assert line()[1] == "down"
+    writer.set_state(layout.STOPPED)
+    assert line()[1] == "stopped"
+
+
+def test_the_list_is_there_for_machines(call: Call, writer: Writer) -> None:
+    there = {one["name"]: one for one in json.loads(call("ls", "--format", "json")[1])}
+    assert there[writer.spec.name]["status"] == "live"
+    assert there[writer.spec.name]["markets"] == 2
+
+
+def test_the_list_names_each_store_once_and_nothing_of_other_programs(
+    call: Call, writer: Writer
+) -> None:
+    foreign = SHARED_MEMORY / f"{writer.spec.name}.foreign"
+    foreign.write_bytes(b"not ours")
+    out = call("ls")[1]
+    assert out.count(writer.spec.name) == 1
+
+
+def test_the_list_says_why_a_store_cannot_be_used(call: Call, writer: Writer) -> None:
+    writer.header["major"] = 9
+    out = call("ls")[1]
+    assert f"{writer.spec.name}  refused" in out
+    assert f"{writer.spec.name}: store {writer.spec.name!r} has layout version 9" in out
+
+
+def test_the_list_has_a_store_whose_name_was_unlinked(call: Call, writer: Writer) -> None:
+    segment.path_of(writer.spec.name).unlink()
+    assert f"{writer.spec.name}  unlinked" in call("ls")[1]
+
+
+def test_no_stores_are_said_to_be_none() -> None:
+    assert stores.listing([]) == "no stores in /dev/shm"
+
+
+# -- inspect ---------------------------------------------------------------------------------------
+
+
+def test_inspect_says_what_the_header_says(call: Call, writer: Writer) -> None:
+    code, out, err = call("inspect")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert found["status"] == "live"
+    assert found["layout"] == {"major": layout.MAJOR, "minor": layout.MINOR}
+    assert found["header"]["history"] == 4
+    assert found["live"]["grid"] == 1000
+    assert found["live"]["state"] == "running"
+    assert found["counters"] == {"frames": 0}
+    assert found["document"]["source"] == {"network": "test"}
+    assert [column["name"] for column in found["document"]["columns"]] == ["time", "close"]
+
+
+@pytest.mark.parametrize("command", ["inspect", "doctor"])
+def test_no_store_is_3_and_one_line(call: Call, command: str) -> None:
+    code, out, err = call(command, "mmtest_nobody_has_this")
+    assert (code, out) == (3, "")
+    assert "mmtest_nobody_has_this" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["inspect", "doctor", "clean"])
+def test_a_name_that_no_store_can_have_is_wrong_use(call: Call, command: str) -> None:
+    code, out, err = call(command, "../passwd")
+    assert (code, out) == (2, "")
+    assert "segment name '../passwd'" in err
+
+
+def test_inspect_refuses_what_it_cannot_read(call: Call, writer: Writer) -> None:
+    writer.header["major"] = 9
+    code, out, err = call("inspect", writer.spec.name)
+    assert (code, out) == (2, "")
+    assert "version 9" in err
+
+
+# -- doctor ----------------------------------------------------------------------------------------
+
+
+def test_a_sound_store_is_sound_live_and_dead(call: Call, writer: Writer) -> None:
+    assert call("doctor") == (0, f"{writer.spec.name}: sound\n", "")
+    writer.disown()
+    assert call("doctor", writer.spec.name) == (0, f"{writer.spec.name}: sound\n", "")
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_the_first_broken_promise_is_named(call: Call, writer: Writer, alive: bool) -> None:
+    writer.controls[1, WORD["sequence"]] = 7
+    writer.controls[0, WORD["closed"]] = 2000
+    if not alive:
+        writer.disown()
+    code, out, err = call("doctor")
+    assert (code, err) == (1, "")
+    assert out == (
+        f"{writer.spec.name}: btcusd_perp: closed 2000 is ahead of newest 1000\n(1 more)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "an empty file, expected a store"),
+        (b"x" * 10, "10 bytes, expected a header of 4096 bytes"),
+        (b"x" * 8192, "magic b'xxxxxxxx'"),
+    ],
+)
+def test_what_is_no_store_is_said_to_be_none(
+    call: Call, segment_name: str, content: bytes, said: str
+) -> None:
+    (SHARED_MEMORY / segment_name).write_bytes(content)
+    code, out, _ = call("doctor", segment_name)
+    assert code == 1
+    assert said in out
+
+
+def test_a_truncated_store_is_named_and_not_mapped(call: Call, writer: Writer) -> None:
+    name = writer.spec.name
+    whole = segment.path_of(name).read_bytes()
+    for path in (segment.path_of(name), segment.keep_path(name)):
+        path.unlink()
+    (SHARED_MEMORY / name).write_bytes(whole[:8192])
+    code, out, _ = call("doctor")
+    assert code == 1
+    assert "a file of 8192 bytes" in out
+
+
+def test_a_missing_second_link_is_a_broken_promise(call: Call, writer: Writer) -> None:
+    segment.keep_path(writer.spec.name).unlink()
+    assert call("doctor")[:2] == (
+        1,
+        f"{writer.spec.name}: names: {writer.spec.name}.keep is missing, expected a second link\n",
+    )
+    (SHARED_MEMORY / f"{writer.spec.name}.keep").write_bytes(b"x")
+    assert "leads to another segment" in call("doctor")[1]
+
+
+# -- clean -----------------------------------------------------------------------------------------
+
+
+def test_clean_leaves_a_live_writers_store_alone(call: Call, writer: Writer) -> None:
+    before = files(writer.spec.name)
+    code, out, err = call("clean")
+    assert (code, out) == (2, "")
+    assert f"being written by process {writer.header['writer_pid'][0]}" in err
+    assert files(writer.spec.name) == before
+
+
+def test_clean_finds_the_writer_of_a_name_that_was_unlinked(call: Call, writer: Writer) -> None:
+    segment.path_of(writer.spec.name).unlink()
+    assert call("clean")[0] == 2
+    assert files(writer.spec.name) == [f"{writer.spec.name}.keep"]
+
+
+def test_clean_removes_a_dead_store_and_all_that_was_left_behind(
+    call: Call, writer: Writer
+) -> None:
+    name = writer.spec.name
+    with ringbuf.attach(name) as store:
+        writer.disown()
+        for left in (f"{name}~new", f"{name}~link", f"{name}.lock"):
+            (SHARED_MEMORY / left).write_bytes(b"")
+        assert call("clean") == (0, f"removed {name}, {name}.keep, {name}~new, {name}~link\n", "")
+        assert files(name) == []
+        assert store["BTC"].last()["close"] == 1.5
+    assert call("clean") == (0, f"there is nothing named {name}\n", "")
+
+
+def test_clean_leaves_the_stores_of_longer_names_alone(call: Call, writer: Writer) -> None:
+    other = f"{writer.spec.name}.2"
+    create(
+        StoreSpec(other, writer.spec.series, writer.spec.columns, history=4, interval_ms=60_000)
+    ).close()
+    writer.disown()
+    assert call("clean")[0] == 0
+    assert files(writer.spec.name) == [other, f"{other}.keep"]
+
+
+def test_clean_removes_what_a_start_refuses_to_replace(call: Call, segment_name: str) -> None:
+    (SHARED_MEMORY / segment_name).write_bytes(b"somebody's")
+    assert call("clean", segment_name)[:2] == (0, f"removed {segment_name}\n")
+    assert files(segment_name) == []
+
+
+# -- what it costs ---------------------------------------------------------------------------------
+
+
+def test_no_compiler_is_needed() -> None:
+    code = "import sys, monitor.stores; sys.exit(bool({'numba', 'anyio'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
