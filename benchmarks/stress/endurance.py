@@ -75,7 +75,7 @@ def run(minutes: float, speed: float, markets: int, name: str) -> dict[str, Any]
         urls = dict(pair.split("=", 1) for pair in exchange.stdout.readline().split())
         chosen = {
             "MONITOR_SEGMENT": name,
-            "MONITOR_MARKETS": "perps",
+            "MONITOR_MARKETS": "perps,spot",
             "MONITOR_WS_URL": urls["ws_url"],
             "MONITOR_API_URL": urls["api_url"],
             "MONITOR_LOG_LEVEL": "ERROR",
