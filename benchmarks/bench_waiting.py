@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.conftest import Filled
 from numba import njit, types
 
+from benchmarks.conftest import Filled
 from ringbuf import waiting
 
 _syscall = types.ExternalFunction(
