@@ -73,7 +73,7 @@ define install
 )
 endef
 
-.PHONY: help demo run test bench lint format clean
+.PHONY: help demo run test stress bench lint format clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' '$(firstword $(MAKEFILE_LIST))' |
@@ -90,6 +90,11 @@ run: ## the service, on live Hyperliquid
 test: ## the whole quick suite
 	@$(call install,test)
 	exec '$(BIN)/python' -m pytest $(ARGS)
+
+stress: ## kills and torn reads at full length, some minutes
+	@$(call install,test)
+	'$(BIN)/python' benchmarks/stress/kill.py
+	exec '$(BIN)/python' benchmarks/stress/tear.py
 
 bench: ## the benchmarks, beside their peers
 	@$(call install,bench)
