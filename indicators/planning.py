@@ -101,7 +101,9 @@ class Plan:
         # At least one of each, so that no array has a dimension of length zero but the first.
         ops = np.zeros((len(self.operations), 1 + max(width, 1)), dtype=np.int64)
         pars = np.zeros((len(self.operations), max(deep, 1)), dtype=np.float64)
-        kernels = tuple(op.kernel.compile() for op in self.operations)
+        kernels = tuple(
+            op.kernel.compile(len(op.columns), len(op.parameters)) for op in self.operations
+        )
         for row, (op, kernel) in enumerate(zip(self.operations, kernels, strict=True)):
             ops[row, 0] = kernel.address
             ops[row, 1 : 1 + len(op.columns)] = [index[column] for column in op.columns]

@@ -5,16 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from .definition import Definition, period, settling_rows, stat
-from .jit import Floats, Ints
+from .jit import Floats, Ints, helper
 
-__all__ = ["DEFINITIONS"]
+__all__ = ["DEFINITIONS", "true_range"]
 
 _TINY = float(np.finfo(np.float64).tiny)
 
 
+@helper
+def true_range(F: Floats, high: int, low: int, close: int, i: int) -> float:
+    """Reach of row i, the gap from the close before included."""
+    before = F[close, i - 1]
+    reach: float = max(F[high, i], before) - min(F[low, i], before)
+    return reach
+
+
 @stat(
     "ATR",
-    version=1,
+    version=2,
     meaning="average true range: Wilder's average of the range, gaps included",
     source="TA-Lib ATR (Wilder 1978)",
     parameters=(period(14),),
@@ -27,18 +35,21 @@ def atr(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
     """Wilder's average of the true range; the first value is the mean of the first n."""
     high, low, close, out = cols[0], cols[1], cols[2], cols[3]
     n = int(par[0])
-    if age < n:
+    if age > n:
+        share = 1.0 / n
+        part = true_range(F, high, low, close, i) * share
+        if part >= _TINY:
+            F[out, i] = F[out, i - 1] * ((n - 1.0) * share) + part
+        else:
+            value = F[out, i - 1] * (n - 1.0) / n
+            F[out, i] = 0.0 if value < _TINY else value
+    elif age == n:
+        total = 0.0
+        for j in range(i - n + 1, i + 1):
+            total += true_range(F, high, low, close, j)
+        F[out, i] = total / n
+    else:
         F[out, i] = np.nan
-        return
-    seeding = age == n
-    total = 0.0 if seeding else F[out, i - 1] * (n - 1.0)
-    for j in range(i - n + 1 if seeding else i, i + 1):
-        before = F[close, j - 1]
-        reach = F[high, j] - F[low, j]
-        reach = max(reach, abs(F[high, j] - before), abs(F[low, j] - before))
-        total += reach
-    value = total / n
-    F[out, i] = 0.0 if value < _TINY else value
 
 
 DEFINITIONS: tuple[Definition, ...] = (atr,)

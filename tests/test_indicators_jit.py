@@ -24,8 +24,8 @@ def test_names_and_plans_are_had_without_numba() -> None:
 
 def test_a_kernel_is_compiled_once() -> None:
     kernel = default_registry().resolve("SMA").definition.kernel
-    assert kernel.compile() is kernel.compile()
-    assert kernel.compile().address != 0
+    assert kernel.compile(2, 1) is kernel.compile(2, 1)
+    assert kernel.compile(2, 1).address != 0
     assert repr(kernel) == "Kernel(indicators.averages.sma)"
 
 
@@ -59,4 +59,4 @@ def test_another_failure_of_the_compiler_is_not_hidden() -> None:
 def test_a_kernel_made_in_a_notebook_cell_compiles() -> None:
     space: dict[str, Any] = {}
     exec("def one(F, ints, i, age, cols, par):\n    F[cols[1], i] = 1.0\n", space)
-    assert Kernel(space["one"]).compile().address != 0
+    assert Kernel(space["one"]).compile(2, 0).address != 0
