@@ -12,13 +12,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from . import averages, momentum, volatility
+from . import (
+    averages,
+    momentum,
+    volatility,
+)
 from .definition import Definition, Parameter
 from .errors import BadParameter, DefinitionError, StatNameError, UnknownStat
 from .inputs import BASE_UNITS, DERIVED, SELECTABLE
 from .names import Number, StatName, parse
 
 __all__ = ["Registry", "Stat", "default_registry", "register"]
+
+_FAMILIES = (
+    averages,
+    momentum,
+    volatility,
+)
 
 _ROUGHLY = re.compile(r"\s*(?P<letters>[A-Za-z]*)(?P<rest>.*)", re.DOTALL)
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])[0-9]{1,9}(?:[p.][0-9]{1,9})?(?![0-9])")
@@ -181,7 +191,7 @@ def _within(parameter: Parameter, value: float) -> Number:
 @cache
 def default_registry() -> Registry:
     """Return the stats that come with the package, and those registered since."""
-    return Registry((*averages.DEFINITIONS, *momentum.DEFINITIONS, *volatility.DEFINITIONS))
+    return Registry(definition for family in _FAMILIES for definition in family.DEFINITIONS)
 
 
 def register(definition: Definition) -> None:
