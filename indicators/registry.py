@@ -15,7 +15,10 @@ from functools import cache
 from . import (
     averages,
     momentum,
+    oscillators,
+    strength,
     volatility,
+    volume,
 )
 from .definition import Definition, Parameter
 from .errors import BadParameter, DefinitionError, StatNameError, UnknownStat
@@ -27,7 +30,10 @@ __all__ = ["Registry", "Stat", "default_registry", "register"]
 _FAMILIES = (
     averages,
     momentum,
+    oscillators,
+    strength,
     volatility,
+    volume,
 )
 
 _ROUGHLY = re.compile(r"\s*(?P<letters>[A-Za-z]*)(?P<rest>.*)", re.DOTALL)

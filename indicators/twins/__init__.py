@@ -12,7 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from . import (
     averages,
     momentum,
+    oscillators,
+    strength,
     volatility,
+    volume,
 )
 from .common import Outputs, Twins, mean
 
@@ -21,7 +24,10 @@ __all__ = ["INPUTS", "TWINS", "twin"]
 _FAMILIES = (
     averages,
     momentum,
+    oscillators,
+    strength,
     volatility,
+    volume,
 )
 
 TWINS: Twins = {name: one for family in _FAMILIES for name, one in family.TWINS.items()}

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from .averages import wilder
-from .common import NAN, Twins
+from .common import NAN, Twins, windows
 
-__all__ = ["TWINS", "movement", "rsi"]
+__all__ = ["TWINS", "change", "movement", "rate", "rsi"]
 
 
 def movement(old: float, new: float) -> float:
@@ -31,6 +31,18 @@ def rsi(values: Sequence[float], n: int) -> list[float]:
     return result[: len(values)]
 
 
+def change(values: Sequence[float], n: int) -> list[float]:
+    """Difference to the value n rows before; NaN for the first n rows."""
+    return windows(n + 1, lambda window: window[-1] - window[0], values)
+
+
+def rate(values: Sequence[float], n: int) -> list[float]:
+    """Change in percent of the value n rows before, 0 where that is 0."""
+    return windows(n + 1, lambda w: 100.0 * (w[-1] - w[0]) / w[0] if w[0] != 0.0 else 0.0, values)
+
+
 TWINS: Twins = {
+    "MOM": lambda values, n: (change(values, n),),
+    "ROC": lambda values, n: (rate(values, n),),
     "RSI": lambda values, n: (rsi(values, n),),
 }

@@ -16,7 +16,10 @@ from indicators.names import Number, StatName
 from . import (
     averages,
     momentum,
+    oscillators,
+    strength,
     volatility,
+    volume,
 )
 from .common import Oracle, Oracles, Outputs
 from .markets import Floats, Rows
@@ -26,7 +29,10 @@ __all__ = ["ORACLES", "columns", "difference", "names", "oracle", "small", "tole
 _FAMILIES = (
     averages,
     momentum,
+    oscillators,
+    strength,
     volatility,
+    volume,
 )
 
 ORACLES: Oracles = {name: one for family in _FAMILIES for name, one in family.ORACLES.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import talib
 
 from .common import TALIB, Oracle, Oracles, one
@@ -18,7 +19,15 @@ def rsi(values: Floats, n: int) -> Floats:
     return result
 
 
+def _roundings(values: Floats, n: int) -> tuple[Floats]:
+    """Allow the roundings of two derived prices, whose difference may be small."""
+    return (1e-15 * (np.abs(values) + np.abs(np.roll(values, n))),)
+
+
 ORACLES: Oracles = {
+    "MOM": Oracle(TALIB, one(talib.MOM), ((3,), (1,), (10,)), absolute=_roundings),
+    # TA-Lib takes 1 from a quotient.
+    "ROC": Oracle(TALIB, one(talib.ROC), ((3,), (1,), (10,)), absolute=lambda *_: (1e-13,)),
     # A derived price is rounded; its change, which RSI is made of, is a thousandth of it.
     "RSI": Oracle(
         TALIB, one(rsi), ((3,), (2,), (5,), (14,), (37,)), relative=1e-9, refused=((1,),)
