@@ -122,7 +122,12 @@ class Registry:
         """Return up to three valid canonical names that resemble any text, the likeliest first."""
         match = _ROUGHLY.match(text[:80])
         letters, rest = (match["letters"], match["rest"]) if match else ("", "")
-        close = difflib.get_close_matches(letters.upper(), self._definitions, n=3, cutoff=0.5)
+        letters = letters.upper()
+        # Who writes RSI0 means RSI, not STOCHRSI.
+        exact = letters in self._definitions
+        close = (
+            [letters] if exact else difflib.get_close_matches(letters, self._definitions, 3, 0.5)
+        )
         return tuple(str(_repaired(self._definitions[name], rest)) for name in close)
 
     def _resolve(self, text: str) -> Stat:
