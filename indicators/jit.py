@@ -29,12 +29,16 @@ whatever does not change from row to row is worked out once.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from .errors import DefinitionError
 
 __all__ = ["OPTIONS", "Floats", "Ints", "Kernel", "KernelFunction", "compile_with", "helper"]
 
@@ -96,21 +100,46 @@ class Kernel:
     def __repr__(self) -> str:
         return f"Kernel({self.function.__module__}.{self.function.__qualname__})"
 
+    def digest(self) -> str:
+        """Hash the file that the kernel is written in; its code where there is no file."""
+        path = Path(self.function.__code__.co_filename)
+        if path.is_file():
+            text = path.read_bytes()
+        else:
+            code = self.function.__code__
+            text = repr((code.co_code, code.co_consts, code.co_names)).encode()
+        return hashlib.sha256(text).hexdigest()[:12]
+
     def compile(self, columns: int, parameters: int) -> Any:
         """Return the numba `CFunc` of the kernel's loop over rows, for so many columns.
 
         Compiles it, or loads it from the cache, the first time; a kernel belongs to one
-        declaration, so the counts are always the same.
+        declaration, so the counts are always the same. Raises `DefinitionError`.
         """
         if self._compiled is None:
             from numba import cfunc
+            from numba.core.errors import NumbaError
 
             from .dispatch import LOOP_SIGNATURE
 
             # A table has room for one parameter at least.
             loop = _loop(self.function, columns, max(parameters, 1))
-            self._compiled = compile_with(cfunc, LOOP_SIGNATURE, loop)
+            try:
+                self._compiled = compile_with(cfunc, LOOP_SIGNATURE, loop)
+            except NumbaError as error:
+                raise DefinitionError(
+                    self.function.__name__,
+                    f"its kernel ({self.function.__code__.co_filename}) does not compile:"
+                    f" {_first_cause(error)}",
+                ) from error
         return self._compiled
+
+
+def _first_cause(error: Exception) -> str:
+    """Pick the sentence of a compiler's message that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    plain = [line for line in lines if line and not line.startswith(("-", "Failed in", "["))]
+    return plain[0].rstrip(".") if plain else type(error).__name__
 
 
 def _rows(

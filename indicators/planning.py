@@ -191,6 +191,8 @@ def _describe(stat: Stat) -> str:
     """Write what a column's values depend on: definition, parameters, inputs, with versions."""
     definition = stat.definition
     parts = [f"{definition.name}/{definition.version}"]
+    if definition.digest:
+        parts.append(f"source={definition.digest}")
     parts += [
         f"{parameter.name}={format_number(value)}"
         for parameter, value in zip(definition.parameters, stat.values, strict=True)

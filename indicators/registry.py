@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 
 from . import (
@@ -106,6 +106,11 @@ class Registry:
         if definition.selectable and definition.inputs[0] not in SELECTABLE:
             raise DefinitionError(name, f"{definition.inputs[0]!r} cannot be a selectable input")
         self._definitions[name] = definition
+
+    def keep(self, letters: Container[str]) -> None:
+        """Forget every stat but these."""
+        kept = {name: one for name, one in self._definitions.items() if name in letters}
+        self._definitions = kept
 
     def resolve(self, text: str) -> Stat:
         """Return the stat that a name stands for; one output's name stands for the whole stat.
@@ -206,5 +211,9 @@ def default_registry() -> Registry:
 
 
 def register(definition: Definition) -> None:
-    """Add a stat of one's own to the default registry."""
-    default_registry().register(definition)
+    """Add a stat of one's own to the default registry.
+
+    Its columns' definition in a store holds a hash of the file it is written in: after an edit,
+    stored values are computed again, whether its version was raised or not.
+    """
+    default_registry().register(replace(definition, digest=definition.kernel.digest()))

@@ -6,7 +6,6 @@ import logging
 
 import click
 
-from indicators import plan
 from ringbuf import segment
 from ringbuf.spec import Geometry
 
@@ -17,7 +16,7 @@ from .markets import resolve
 from .rest import InfoClient
 from .rows import RETENTION
 from .settings import Settings
-from .store import source_of, spec_of
+from .store import plan_of, source_of, spec_of
 
 __all__ = ["run"]
 
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 
 async def run(settings: Settings) -> None:
     """Print the report; raise what is wrong, all problems that can be found at once."""
-    stats = plan(settings.stats, history=settings.history)
+    stats = plan_of(settings)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     async with InfoClient(settings.api_url, weights, clock, attempts=2) as client:

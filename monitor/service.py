@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import anyio
 from anyio.abc import TaskGroup
 
-from indicators import Plan, plan
+from indicators import Plan
 from ringbuf import layout
 from ringbuf.writer import Writer, create
 
@@ -33,7 +33,7 @@ from .progress import FillProgress
 from .protocol import Candle
 from .rest import InfoClient
 from .settings import Settings
-from .store import source_of, spec_of
+from .store import plan_of, source_of, spec_of
 from .warming import warm
 from .wire import Embedded
 
@@ -263,7 +263,7 @@ async def run(settings: Settings) -> None:
     """
     for warning in settings.warnings:
         log.warning("%s", warning)
-    stats = plan(settings.stats, history=settings.history)
+    stats = plan_of(settings)
     warm(stats)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
