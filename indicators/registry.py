@@ -14,11 +14,17 @@ from functools import cache
 
 from . import (
     averages,
+    bands,
+    convergence,
     momentum,
     oscillators,
+    returns,
+    stops,
     strength,
     volatility,
     volume,
+    weighted,
+    windows,
 )
 from .definition import Definition, Parameter
 from .errors import BadParameter, DefinitionError, StatNameError, UnknownStat
@@ -29,11 +35,17 @@ __all__ = ["Registry", "Stat", "default_registry", "register"]
 
 _FAMILIES = (
     averages,
+    bands,
+    convergence,
     momentum,
     oscillators,
+    returns,
+    stops,
     strength,
     volatility,
     volume,
+    weighted,
+    windows,
 )
 
 _ROUGHLY = re.compile(r"\s*(?P<letters>[A-Za-z]*)(?P<rest>.*)", re.DOTALL)

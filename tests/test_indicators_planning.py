@@ -109,7 +109,7 @@ def test_a_window_as_long_as_the_history_is_the_longest() -> None:
 
 def test_an_unregistered_stat_is_refused() -> None:
     with pytest.raises(UnknownStat):
-        plan(["MACD12_26_9"], history=1440)
+        plan(["SPAN5"], history=1440)
 
 
 def test_a_table_names_the_rows_of_the_columns_and_keeps_the_kernels() -> None:

@@ -11,11 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 from . import (
     averages,
+    bands,
+    convergence,
     momentum,
     oscillators,
+    returns,
+    stops,
     strength,
     volatility,
     volume,
+    weighted,
+    windows,
 )
 from .common import Outputs, Twins, mean
 
@@ -23,11 +29,17 @@ __all__ = ["INPUTS", "TWINS", "twin"]
 
 _FAMILIES = (
     averages,
+    bands,
+    convergence,
     momentum,
     oscillators,
+    returns,
+    stops,
     strength,
     volatility,
     volume,
+    weighted,
+    windows,
 )
 
 TWINS: Twins = {name: one for family in _FAMILIES for name, one in family.TWINS.items()}

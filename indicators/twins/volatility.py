@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .averages import wilder
 from .common import NAN, Twins
 
-__all__ = ["TWINS", "atr", "true_range"]
+__all__ = ["TWINS", "atr", "natr", "true_range"]
 
 
 def true_range(high: Sequence[float], low: Sequence[float], close: Sequence[float]) -> list[float]:
@@ -23,6 +23,16 @@ def atr(high: Sequence[float], low: Sequence[float], close: Sequence[float], n: 
     return [NAN, *wilder(true_range(high, low, close), n)][: len(close)]
 
 
+def natr(
+    high: Sequence[float], low: Sequence[float], close: Sequence[float], n: int
+) -> list[float]:
+    """Average true range in percent of the close."""
+    sizes = atr(high, low, close, n)
+    return [100.0 * size / price for size, price in zip(sizes, close, strict=True)]
+
+
 TWINS: Twins = {
     "ATR": lambda high, low, close, n: (atr(high, low, close, n),),
+    "NATR": lambda high, low, close, n: (natr(high, low, close, n),),
+    "TRUERANGE": lambda high, low, close: ([NAN, *true_range(high, low, close)][: len(close)],),
 }

@@ -15,11 +15,17 @@ from indicators.names import Number, StatName
 
 from . import (
     averages,
+    bands,
+    convergence,
     momentum,
     oscillators,
+    returns,
+    stops,
     strength,
     volatility,
     volume,
+    weighted,
+    windows,
 )
 from .common import Oracle, Oracles, Outputs
 from .markets import Floats, Rows
@@ -28,11 +34,17 @@ __all__ = ["ORACLES", "columns", "difference", "names", "oracle", "small", "tole
 
 _FAMILIES = (
     averages,
+    bands,
+    convergence,
     momentum,
     oscillators,
+    returns,
+    stops,
     strength,
     volatility,
     volume,
+    weighted,
+    windows,
 )
 
 ORACLES: Oracles = {name: one for family in _FAMILIES for name, one in family.ORACLES.items()}
