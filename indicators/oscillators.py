@@ -11,7 +11,6 @@ import numpy as np
 from .definition import RELATIVE_ZERO, Definition, period, settling_rows, stat
 from .jit import Floats, Ints, helper
 from .momentum import strength
-from .volatility import true_range
 
 __all__ = ["DEFINITIONS"]
 
@@ -247,21 +246,19 @@ def uo(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
         F[out, i] = np.nan
         return
     still = RELATIVE_ZERO * F[close, i]
-    total = 0.0
     pressure = 0.0
     reach = 0.0
-    for back in range(long):
-        j = i - back
-        pressure += F[close, j] - min(F[low, j], F[close, j - 1])
-        reach += true_range(F, high, low, close, j)
-        # One pass serves all three: the shorter windows are the longest one's newest rows.
-        share = 0.5 if reach <= still else pressure / reach
-        if back == short - 1:
-            total += 4.0 * share
-        if back == middle - 1:
-            total += 2.0 * share
-        if back == long - 1:
-            total += share
+    total = 0.0
+    begin = i
+    # One pass serves all three: the shorter windows are the longest one's newest rows.
+    for window, weight in ((short, 4.0), (middle, 2.0), (long, 1.0)):
+        for j in range(begin, i - window, -1):
+            before = F[close, j - 1]
+            bottom = min(F[low, j], before)
+            pressure += F[close, j] - bottom
+            reach += max(F[high, j], before) - bottom
+        begin = min(begin, i - window)
+        total += weight * (0.5 if reach <= still else pressure / reach)
     F[out, i] = 100.0 * (total / 7.0)
 
 
