@@ -5,7 +5,8 @@ jitted code imports them from here and calls them like any jitted function.
 
 A list of stats is a table, data and not code:
 
-    ops   int64[n, 1 + K]   address of a kernel's compiled loop, then its column indices, padded
+    ops   int64[n, 2 + K]   address of a kernel's compiled loop, the age from which on it does not
+                            matter to it, then its column indices, padded
     pars  float64[n, P]     its parameters, padded
 
 Why a table of addresses: only the stats that are configured get compiled, each is cached on its
@@ -32,15 +33,32 @@ from numba.np.arrayobj import make_array, populate_array
 
 from .jit import Floats, Ints, compile_with
 
-__all__ = ["LOOP_SIGNATURE", "run", "step", "steps"]
+__all__ = ["LOOP_SIGNATURE", "positive", "run", "step", "steps"]
 
 _FLOATS = types.float64[:, ::1]
 _INTS = types.int64[:, ::1]
 _COLS = types.int64[::1]
 _PAR = types.float64[::1]
 
-LOOP_SIGNATURE = types.void(_FLOATS, _INTS, types.int64, types.int64, types.int64, _COLS, _PAR)
-"""F, I, first row, row behind the last one, age of the first, cols, par: see `jit`."""
+LOOP_SIGNATURE = types.void(_FLOATS, _INTS, *[types.int64] * 4, _COLS, _PAR)
+"""F, I, first row, row behind the last one, age of the first, age that is old, cols, par: see
+`jit`."""
+
+
+@intrinsic
+def positive(_typing: Any, number: Any) -> tuple[Any, Any]:
+    """Return an integer that the compiler may take for more than 0.
+
+    So the index of a row and of the one before it need no test for counting from the end.
+    """
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        form = ir.FunctionType(ir.VoidType(), [ir.IntType(1)])
+        assume = builder.module.declare_intrinsic("llvm.assume", (), form)
+        builder.call(assume, [builder.icmp_signed(">", args[0], args[0].type(0))])
+        return args[0]
+
+    return types.int64(types.int64), codegen
 
 
 def _borrow(context: Any, builder: Any, kind: Any, pointer: Any, length: Any) -> Any:
@@ -70,6 +88,7 @@ def _call(
         pars = make_array(kinds[1])(context, builder, args[1])
         zero = context.get_constant(types.intp, 0)
         one = context.get_constant(types.intp, 1)
+        two = context.get_constant(types.intp, 2)
         head = cgutils.get_item_pointer(
             context, builder, kinds[0], ops, [args[2], zero], wraparound=False
         )
@@ -77,9 +96,10 @@ def _call(
             context, builder, kinds[1], pars, [args[2], zero], wraparound=False
         )
         width = builder.extract_value(ops.shape, 1)
-        cols = _borrow(context, builder, _COLS, builder.gep(head, [one]), builder.sub(width, one))
+        cols = _borrow(context, builder, _COLS, builder.gep(head, [two]), builder.sub(width, two))
         parameters = _borrow(context, builder, _PAR, par, builder.extract_value(pars.shape, 1))
-        values = [*args[3:], cols, parameters]
+        young = builder.load(builder.gep(head, [one]))
+        values = [*args[3:], young, cols, parameters]
         form = ir.FunctionType(
             ir.VoidType(), [context.get_value_type(kind) for kind in LOOP_SIGNATURE.args]
         )

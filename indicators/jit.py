@@ -10,7 +10,8 @@ A kernel is a plain function of this form, a *step* of one stat for one row:
         F     float64[columns, rows]  the column block of one market
         I     int64[columns, rows]    the same memory, for `time`, `trades`, `flags`
         i     row to write
-        age   minutes since the market's origin, its first row ever
+        age   minutes since the market's origin, its first row ever; `AGED` as soon as that is more
+              than its declaration's warm-up and look-back together
         cols  int64, ...    rows of F: the declaration's inputs, outputs, state, in this order
         par   float64, ...  the parameters, in the declaration's order
 
@@ -23,8 +24,10 @@ Invariants that make the open candle, a restart and a correction the same thing 
 
 What is compiled is a loop over rows with the kernel inlined (`_rows`): a tick is a loop of one, a
 re-step or a batch a long one. One machine code for all, so the bits are the same by construction.
-Measured over 1,000,000 rows, x86-64: RSI14 4 ns a row instead of 20 by a call for each row, because
-whatever does not change from row to row is worked out once.
+Rows that are out of the warm-up have a loop of their own, in which `age` is a constant: nothing is
+left in it of warm-up and seeding, and a recursion's last value stays in a register. Measured over
+1,000,000 rows, x86-64, best of 15: ATR14 2.5 ns a row and RSI14 4.3 ns, against 13 and 20 ns by a
+call for each row, and 3.9 and 4.4 ns in one loop for all ages.
 """
 
 from __future__ import annotations
@@ -40,11 +43,23 @@ import numpy.typing as npt
 
 from .errors import DefinitionError
 
-__all__ = ["OPTIONS", "Floats", "Ints", "Kernel", "KernelFunction", "compile_with", "helper"]
+__all__ = [
+    "AGED",
+    "OPTIONS",
+    "Floats",
+    "Ints",
+    "Kernel",
+    "KernelFunction",
+    "compile_with",
+    "helper",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 KernelFunction = Callable[[Floats, Ints, int, int, Ints, Floats], None]
+
+AGED = 1 << 40
+"""The age of a row that is far enough from the origin for the distance not to matter."""
 
 OPTIONS: dict[str, Any] = {
     # A service starts in tenths of a second instead of seconds. numba looks at the time stamp of
@@ -143,17 +158,21 @@ def _first_cause(error: Exception) -> str:
 
 
 def _rows(
-    F: Floats, I: Ints, first: int, last: int, age: int, cols: Ints, par: Floats
+    F: Floats, I: Ints, first: int, last: int, age: int, young: int, cols: Ints, par: Floats
 ) -> None:  # pragma: no cover - compiled
-    """Step rows first … last−1; `age` is the first one's.
+    """Step rows first … last−1; `age` is the first one's, below `young` it matters.
 
     Columns and parameters are copied into tuples: as far as a compiler can tell, writing to F might
     change them otherwise, and it would read and convert them again in every row.
     """
     columns = to_fixed_tuple(cols, n_columns)  # type: ignore[name-defined] # noqa: F821
     parameters = to_fixed_tuple(par, n_parameters)  # type: ignore[name-defined] # noqa: F821
-    for i in range(first, last):
+    # Row 0 is never old: nothing stands before it.
+    old = min(max(first + (young - age), first, 1), last)
+    for i in range(first, old):
         kernel(F, I, i, age + (i - first), columns, parameters)  # type: ignore[name-defined] # noqa: F821
+    for i in range(old, last):
+        kernel(F, I, positive(i), AGED, columns, parameters)  # type: ignore[name-defined] # noqa: F821
 
 
 def _loop(function: KernelFunction, columns: int, parameters: int) -> Callable[..., None]:
@@ -165,6 +184,8 @@ def _loop(function: KernelFunction, columns: int, parameters: int) -> Callable[.
     from numba import njit
     from numba.np.unsafe.ndarray import to_fixed_tuple
 
+    from .dispatch import positive
+
     code = function.__code__
     loop = FunctionType(
         _rows.__code__.replace(
@@ -172,9 +193,11 @@ def _loop(function: KernelFunction, columns: int, parameters: int) -> Callable[.
         ),
         {
             "__name__": function.__module__,
+            "AGED": AGED,
             "kernel": njit(**_INLINED)(_with_helpers(function)),
             "n_columns": columns,
             "n_parameters": parameters,
+            "positive": positive,
             "to_fixed_tuple": to_fixed_tuple,
         },
     )
