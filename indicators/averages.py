@@ -19,13 +19,19 @@ _SLOWEST = 2.0 / 31.0
 _FASTEST = 2.0 / 3.0
 
 
+# All averages are measured from the newest value: that of a flat window is its price to the last
+# bit, so nothing that compares the two sees a movement.
+
+
 @helper
 def window_mean(F: Floats, x: int, i: int, n: int) -> float:
     """Mean of n rows up to i, added up anew: a running sum keeps what a past spike rounded off."""
+    newest = F[x, i]
     total = 0.0
-    for j in range(i - n + 1, i + 1):
-        total += F[x, j]
-    return total / n
+    for j in range(i - n + 1, i):
+        total += F[x, j] - newest
+    mean: float = newest + total / n
+    return mean
 
 
 @helper
@@ -47,17 +53,19 @@ def exponential(F: Floats, i: int, since: int, x: int, out: int, n: int) -> floa
 @helper
 def _weighted(F: Floats, x: int, i: int, n: int) -> float:
     """Mean of n rows with weights 1 … n, the newest the heaviest."""
+    newest = F[x, i]
     total = 0.0
     weight = 0.0
-    for j in range(i - n + 1, i + 1):
+    for j in range(i - n + 1, i):
         weight += 1.0
-        total += weight * F[x, j]
-    return total / (0.5 * n * (n + 1.0))
+        total += weight * (F[x, j] - newest)
+    mean: float = newest + total / (0.5 * n * (n + 1.0))
+    return mean
 
 
 @stat(
     "SMA",
-    version=1,
+    version=2,
     meaning="simple moving average: mean of the last n values",
     source="TA-Lib SMA",
     parameters=(period(20),),
@@ -75,7 +83,7 @@ def sma(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "EMA",
-    version=1,
+    version=2,
     meaning="exponential moving average, weight 2/(n+1), seeded with the first SMA",
     source="TA-Lib EMA (default compatibility)",
     parameters=(period(20),),
@@ -104,7 +112,7 @@ def ema(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
     unit="input",
 )
 def rma(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
-    """(n − 1) parts of the previous value, one of the new one."""
+    """Previous value moved by 1/n of the way to the new one."""
     x, out = cols[0], cols[1]
     n = int(par[0])
     if age < n - 1:
@@ -112,7 +120,8 @@ def rma(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
     elif age == n - 1:
         F[out, i] = window_mean(F, x, i, n)
     else:
-        value = (F[out, i - 1] * (n - 1.0) + F[x, i]) / n
+        previous = F[out, i - 1]
+        value = previous + (F[x, i] - previous) / n
         F[out, i] = 0.0 if abs(value) < _TINY else value
 
 

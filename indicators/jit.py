@@ -62,9 +62,8 @@ AGED = 1 << 40
 """The age of a row that is far enough from the origin for the distance not to matter."""
 
 OPTIONS: dict[str, Any] = {
-    # A service starts in tenths of a second instead of seconds. numba looks at the time stamp of
-    # the kernel's own file only: after an edit of a helper or a constant that a kernel takes from
-    # another file, touch the kernel's.
+    # A service starts in tenths of a second instead of seconds. numba looks at the kernel's own
+    # file only; what a kernel takes from other files is in the cached function's name (`_taken`).
     "cache": True,
     # x/0 is inf or NaN as in numpy and C. The default raises, which a callback cannot do and which
     # puts a branch before each division.
@@ -117,13 +116,7 @@ class Kernel:
 
     def digest(self) -> str:
         """Hash the file that the kernel is written in; its code where there is no file."""
-        path = Path(self.function.__code__.co_filename)
-        if path.is_file():
-            text = path.read_bytes()
-        else:
-            code = self.function.__code__
-            text = repr((code.co_code, code.co_consts, code.co_names)).encode()
-        return hashlib.sha256(text).hexdigest()[:12]
+        return hashlib.sha256(_text(self.function)).hexdigest()[:12]
 
     def compile(self, columns: int, parameters: int) -> Any:
         """Return the numba `CFunc` of the kernel's loop over rows, for so many columns.
@@ -179,7 +172,7 @@ def _loop(function: KernelFunction, columns: int, parameters: int) -> Callable[.
     """Make the loop of one kernel.
 
     It says that it comes from the kernel's own place in the kernel's own file: by name, line and
-    file numba finds a cached function, and by the file's time stamp it tells whether that is good.
+    file numba finds a cached function, and by the file it tells whether that is good.
     """
     from numba import njit
     from numba.np.unsafe.ndarray import to_fixed_tuple
@@ -201,8 +194,34 @@ def _loop(function: KernelFunction, columns: int, parameters: int) -> Callable[.
             "to_fixed_tuple": to_fixed_tuple,
         },
     )
-    loop.__qualname__ = function.__qualname__
+    loop.__qualname__ = f"{function.__qualname__}_{_taken(function)}"
     return loop
+
+
+def _text(function: Callable[..., Any]) -> bytes:
+    """Read the file that a function is written in; take its code where there is no file."""
+    code = function.__code__
+    path = Path(code.co_filename)
+    if path.is_file():
+        return path.read_bytes()
+    return repr((code.co_code, code.co_consts, code.co_names)).encode()
+
+
+def _taken(function: Callable[..., Any]) -> str:
+    """Hash what a kernel is compiled with besides its own text: helpers, theirs, constants."""
+    digest = hashlib.sha256()
+    waiting, seen = [function], {function}
+    while waiting:
+        one = waiting.pop()
+        for name in one.__code__.co_names:
+            value: Any = one.__globals__.get(name)
+            if isinstance(value, int | float):
+                digest.update(f"{name}={value!r}".encode())
+            elif getattr(value, "__kernel_helper__", False) and value not in seen:
+                digest.update(_text(value))
+                seen.add(value)
+                waiting.append(value)
+    return digest.hexdigest()[:8]
 
 
 # The loop around it is what is cached.

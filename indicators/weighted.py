@@ -17,13 +17,17 @@ _DAY_ROWS = 1440
 @helper
 def _by_volume(F: Floats, x: int, volume: int, i: int, n: int) -> float:
     """Mean of n rows of x, each as heavy as its volume; the plain mean where nothing was traded."""
-    paid = 0.0
+    newest = F[x, i]
+    total = 0.0
     bought = 0.0
     for j in range(i - n + 1, i + 1):
-        paid += F[x, j] * F[volume, j]
+        # From the newest, as all averages here: of equal prices it is that price to the last bit.
+        total += (F[x, j] - newest) * F[volume, j]
         bought += F[volume, j]
-    # A window of one is the value itself, which (x · v) / v need not be.
-    return paid / bought if bought > 0.0 and n > 1 else window_mean(F, x, i, n)
+    if bought <= 0.0:
+        return window_mean(F, x, i, n)
+    mean: float = newest + total / bought
+    return mean
 
 
 @stat(
@@ -54,7 +58,7 @@ def vwma(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
     parameters=(period(None),),
     inputs=("hlc3", "volume", "time"),
     selectable=True,
-    state=("paid", "bought"),
+    state=("bought",),
     warmup=lambda n: max(n - 1, 0),
     lookback=lambda n: max(n - 1, 1),
     # An origin within a day knows the rest of that day only.
@@ -62,21 +66,22 @@ def vwma(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
     unit="input",
 )
 def vwap(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
-    """Σ price · volume / Σ volume; `paid` and `bought` are the day's sums, 0 where n is given."""
-    x, volume, time, out = cols[0], cols[1], cols[2], cols[3]
-    paid, bought = cols[4], cols[5]
+    """Σ price · volume / Σ volume, as a mean that moves by each row's share of `bought`.
+
+    `bought` is the day's volume so far, 0 where n is given.
+    """
+    x, volume, time, out, bought = cols[0], cols[1], cols[2], cols[3], cols[4]
     n = int(par[0])
-    F[paid, i] = 0.0
     F[bought, i] = 0.0
     if n > 0:
         F[out, i] = np.nan if age < n - 1 else _by_volume(F, x, volume, i, n)
         return
-    F[paid, i] = F[x, i] * F[volume, i]
     F[bought, i] = F[volume, i]
-    if age > 0 and I[time, i] // _DAY_MS == I[time, i - 1] // _DAY_MS:
-        F[paid, i] += F[paid, i - 1]
+    F[out, i] = F[x, i]
+    if age > 0 and I[time, i] // _DAY_MS == I[time, i - 1] // _DAY_MS and F[bought, i - 1] > 0.0:
+        before = F[out, i - 1]
         F[bought, i] += F[bought, i - 1]
-    F[out, i] = F[paid, i] / F[bought, i] if F[bought, i] > 0.0 else F[x, i]
+        F[out, i] = before + (F[x, i] - before) * (F[volume, i] / F[bought, i])
 
 
 DEFINITIONS: tuple[Definition, ...] = (vwma, vwap)
