@@ -116,9 +116,9 @@ def _described(definition: Definition) -> str:
 def _beside(letters: str) -> str:
     result = compared(letters)
     one = ORACLES[letters]
-    parameters = ", ".join("_".join(map(format_number, values)) for values in one.parameters)
+    parameters = ", ".join("_".join(map(format_number, each)) or "-" for each in one.parameters)
     difference = f"{result.difference:.1e}" if result.difference else "0"
-    cells = (f"`{letters}`", one.source, parameters or "-", f"{result.rows:,}", difference)
+    cells = (f"`{letters}`", one.source, parameters, f"{result.rows:,}", difference)
     return f"| {' | '.join(cells)} |\n"
 
 

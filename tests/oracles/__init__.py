@@ -86,6 +86,8 @@ def _of(text: str) -> Oracle:
 
 def _arguments(text: str, rows: Rows) -> list[Floats | Number]:
     stat = default_registry().resolve(text)
+    # TA-Lib's Python half writes in front of its result where it is given nothing.
+    assert rows["close"].size
     inputs = [_DERIVED[name](rows) if name in _DERIVED else rows[name] for name in stat.inputs]
     return [*inputs, *stat.values]
 
@@ -98,10 +100,12 @@ def oracle(text: str, rows: Rows) -> Outputs:
 def tolerances(text: str, rows: Rows) -> list[tuple[float, Floats]]:
     """Relative and absolute difference to the oracle that each output may have, row by row."""
     relative = _of(text).relative
+    size = rows["close"].size
+    if size == 0:
+        return [(relative, np.empty(0)) for _ in columns(text)]
     # Subnormals are flushed to zero.
     absolute = _of(text).absolute(*_arguments(text, rows)) or (0.0,)
     count = len(default_registry().resolve(text).definition.outputs)
-    size = rows["close"].size
     return [
         (relative, np.maximum(np.broadcast_to(absolute[min(k, len(absolute) - 1)], size), 1e-300))
         for k in range(count)
