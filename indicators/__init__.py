@@ -9,7 +9,8 @@ a stat, `plan` says which columns a list of stats needs, `Plan.bind` compiles th
 (from `indicators.dispatch`, for jitted code) runs them over one row. numba is imported at `bind`,
 not before.
 
-A stat of one's own is a function under the `stat` decorator, handed to `register`.
+A stat of one's own is a function under the `stat` decorator, handed to `register`; `load` imports
+modules that do so.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from .errors import (
     IndicatorError,
     MalformedName,
     MissingColumn,
+    ModuleFailed,
     StatNameError,
     UnequalColumns,
     UnknownStat,
     WindowTooLong,
 )
+from .jit import helper
+from .loading import load
 from .names import StatName, parse
 from .planning import Plan, StatColumn, Table, plan
 from .registry import Registry, Stat, default_registry, register
@@ -38,6 +42,7 @@ __all__ = [
     "IndicatorError",
     "MalformedName",
     "MissingColumn",
+    "ModuleFailed",
     "Parameter",
     "Plan",
     "Registry",
@@ -51,6 +56,8 @@ __all__ = [
     "WindowTooLong",
     "compute",
     "default_registry",
+    "helper",
+    "load",
     "parse",
     "period",
     "plan",

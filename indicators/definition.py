@@ -75,15 +75,24 @@ def period(default: int | None, *, name: str = "n", low: int = 1) -> Parameter:
     return Parameter(name, default, low, _MAX_PERIOD)
 
 
-def settling_rows(alpha: float, influence: float = SEED_INFLUENCE) -> int:
+def settling_rows(alpha: float, influence: float = SEED_INFLUENCE, *, times: int = 1) -> int:
     """Count the rows after which a seed weighs less than `influence` in an average.
 
     `alpha` is the weight of the newest value: 1/n for Wilder's averages (about 21·n rows),
     2/(n+1) for exponential ones (about 10·n). Zero where nothing is remembered (alpha 1).
+    `times` says how many such averages are taken of each other: the seed of the first is then the
+    chance of fewer than `times` successes of probability alpha in as many trials as there are rows.
     """
     if alpha >= 1.0:
         return 0
-    return math.ceil(math.log(influence) / math.log1p(-alpha))
+    rows = math.ceil(math.log(influence) / math.log1p(-alpha))
+    odds = alpha / (1.0 - alpha)
+    while times > 1:
+        none = math.exp(rows * math.log1p(-alpha))
+        if none * sum(math.comb(rows, k) * odds**k for k in range(times)) <= influence:
+            break
+        rows += 1
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,7 @@ class Definition:
     warmup, lookback, settling   functions of the parameters' values, see the module
     unit        of the outputs; "input" is the unit of the first input
     bounds      lowest and highest value of a bounded oscillator
+    digest      hash of the source of a stat that is not ours, set by `register`
     kernel      its `cols` are inputs, outputs, state, in this order; `par` the parameters as floats
     """
 
@@ -115,6 +125,7 @@ class Definition:
     settling: RowsFunction = lambda *_: 0
     unit: str = "price"
     bounds: tuple[float, float] | None = None
+    digest: str = ""
 
     def __post_init__(self) -> None:
         for wrong, reason in (

@@ -8,7 +8,8 @@ IndicatorError (ValueError)
 │   └── WindowTooLong       the stat looks further back than the history goes
 ├── MissingColumn           the caller's columns lack one that a stat needs
 ├── UnequalColumns          the caller's columns differ in length
-└── DefinitionError         a declaration of a stat that contradicts itself or another
+├── DefinitionError         a declaration of a stat that contradicts itself or another
+└── ModuleFailed            a module with stats of one's own cannot be loaded
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ __all__ = [
     "IndicatorError",
     "MalformedName",
     "MissingColumn",
+    "ModuleFailed",
     "StatNameError",
     "UnequalColumns",
     "UnknownStat",
@@ -110,3 +112,15 @@ class DefinitionError(IndicatorError):
 
     def __str__(self) -> str:
         return f"Definition of stat {self.name!r}: {self.reason}."
+
+
+class ModuleFailed(IndicatorError):
+    """A module that should register stats does not. `reference` is how it was named."""
+
+    def __init__(self, reference: str, reason: str) -> None:
+        self.reference = reference
+        self.reason = reason
+        super().__init__(reference, reason)
+
+    def __str__(self) -> str:
+        return f"Stats module {self.reference!r}: {self.reason}."

@@ -43,16 +43,20 @@ class StatColumn:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One kernel of a plan: the columns it is given, in its declaration's order, and parameters."""
+    """One kernel of a plan: the columns it is given, in its declaration's order, and parameters.
+
+    Below the age `young` a row's distance from the origin matters to the kernel.
+    """
 
     kernel: Kernel
     columns: tuple[str, ...]
     parameters: tuple[float, ...]
+    young: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """What `step` runs: `ops: int64[n, 1 + K]` and `pars: float64[n, P]`, C-contiguous.
+    """What `step` runs: `ops: int64[n, 2 + K]` and `pars: float64[n, P]`, C-contiguous.
 
     `ops` holds machine addresses, so a table is good in this process only, and only as long as
     `kernels` is: keep the table, not just its arrays.
@@ -99,12 +103,15 @@ class Plan:
         width = max((len(op.columns) for op in self.operations), default=0)
         deep = max((len(op.parameters) for op in self.operations), default=0)
         # At least one of each, so that no array has a dimension of length zero but the first.
-        ops = np.zeros((len(self.operations), 1 + max(width, 1)), dtype=np.int64)
+        ops = np.zeros((len(self.operations), 2 + max(width, 1)), dtype=np.int64)
         pars = np.zeros((len(self.operations), max(deep, 1)), dtype=np.float64)
-        kernels = tuple(op.kernel.compile() for op in self.operations)
+        kernels = tuple(
+            op.kernel.compile(len(op.columns), len(op.parameters)) for op in self.operations
+        )
         for row, (op, kernel) in enumerate(zip(self.operations, kernels, strict=True)):
             ops[row, 0] = kernel.address
-            ops[row, 1 : 1 + len(op.columns)] = [index[column] for column in op.columns]
+            ops[row, 1] = op.young
+            ops[row, 2 : 2 + len(op.columns)] = [index[column] for column in op.columns]
             pars[row, : len(op.parameters)] = op.parameters
         return Table(ops, pars, kernels)
 
@@ -129,7 +136,7 @@ def plan(names: Sequence[str], *, history: int | None, registry: Registry | None
         DERIVED[name] for name in _unique(n for s in chosen for n in s.inputs if n in DERIVED)
     ]
     private = [StatColumn(f"_{d.name}", _label(d.name), "price", d.name) for d in derived]
-    operations = [Operation(d.kernel, (*d.inputs, f"_{d.name}"), ()) for d in derived] + [
+    operations = [Operation(d.kernel, (*d.inputs, f"_{d.name}"), (), 1) for d in derived] + [
         _operation(stat) for stat in chosen
     ]
     for stat in chosen:
@@ -166,7 +173,10 @@ def _operation(stat: Stat) -> Operation:
     outputs = (column.name for column in _outputs(stat))
     states = (_state_name(stat, state) for state in stat.definition.state)
     return Operation(
-        stat.definition.kernel, (*inputs, *outputs, *states), tuple(map(float, stat.values))
+        stat.definition.kernel,
+        (*inputs, *outputs, *states),
+        tuple(map(float, stat.values)),
+        stat.warmup + stat.lookback + 1,
     )
 
 
@@ -189,6 +199,8 @@ def _describe(stat: Stat) -> str:
     """Write what a column's values depend on: definition, parameters, inputs, with versions."""
     definition = stat.definition
     parts = [f"{definition.name}/{definition.version}"]
+    if definition.digest:
+        parts.append(f"source={definition.digest}")
     parts += [
         f"{parameter.name}={format_number(value)}"
         for parameter, value in zip(definition.parameters, stat.values, strict=True)

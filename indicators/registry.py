@@ -8,17 +8,45 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 
-from . import averages, momentum, volatility
+from . import (
+    averages,
+    bands,
+    convergence,
+    momentum,
+    oscillators,
+    returns,
+    stops,
+    strength,
+    volatility,
+    volume,
+    weighted,
+    windows,
+)
 from .definition import Definition, Parameter
 from .errors import BadParameter, DefinitionError, StatNameError, UnknownStat
 from .inputs import BASE_UNITS, DERIVED, SELECTABLE
 from .names import Number, StatName, parse
 
 __all__ = ["Registry", "Stat", "default_registry", "register"]
+
+_FAMILIES = (
+    averages,
+    bands,
+    convergence,
+    momentum,
+    oscillators,
+    returns,
+    stops,
+    strength,
+    volatility,
+    volume,
+    weighted,
+    windows,
+)
 
 _ROUGHLY = re.compile(r"\s*(?P<letters>[A-Za-z]*)(?P<rest>.*)", re.DOTALL)
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])[0-9]{1,9}(?:[p.][0-9]{1,9})?(?![0-9])")
@@ -91,6 +119,11 @@ class Registry:
             raise DefinitionError(name, f"{definition.inputs[0]!r} cannot be a selectable input")
         self._definitions[name] = definition
 
+    def keep(self, letters: Container[str]) -> None:
+        """Forget every stat but these."""
+        kept = {name: one for name, one in self._definitions.items() if name in letters}
+        self._definitions = kept
+
     def resolve(self, text: str) -> Stat:
         """Return the stat that a name stands for; one output's name stands for the whole stat.
 
@@ -106,7 +139,12 @@ class Registry:
         """Return up to three valid canonical names that resemble any text, the likeliest first."""
         match = _ROUGHLY.match(text[:80])
         letters, rest = (match["letters"], match["rest"]) if match else ("", "")
-        close = difflib.get_close_matches(letters.upper(), self._definitions, n=3, cutoff=0.5)
+        letters = letters.upper()
+        # Who writes RSI0 means RSI, not STOCHRSI.
+        exact = letters in self._definitions
+        close = (
+            [letters] if exact else difflib.get_close_matches(letters, self._definitions, 3, 0.5)
+        )
         return tuple(str(_repaired(self._definitions[name], rest)) for name in close)
 
     def _resolve(self, text: str) -> Stat:
@@ -181,9 +219,13 @@ def _within(parameter: Parameter, value: float) -> Number:
 @cache
 def default_registry() -> Registry:
     """Return the stats that come with the package, and those registered since."""
-    return Registry((*averages.DEFINITIONS, *momentum.DEFINITIONS, *volatility.DEFINITIONS))
+    return Registry(definition for family in _FAMILIES for definition in family.DEFINITIONS)
 
 
 def register(definition: Definition) -> None:
-    """Add a stat of one's own to the default registry."""
-    default_registry().register(definition)
+    """Add a stat of one's own to the default registry.
+
+    Its columns' definition in a store holds a hash of the file it is written in: after an edit,
+    stored values are computed again, whether its version was raised or not.
+    """
+    default_registry().register(replace(definition, digest=definition.kernel.digest()))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from indicators import Plan, plan
-from indicators.errors import IndicatorError
+from indicators.errors import IndicatorError, ModuleFailed
 from ringbuf import RingbufError, segment
 from ringbuf.spec import Geometry
 
@@ -28,7 +28,7 @@ from .opening import kept_names
 from .rest import InfoClient
 from .rows import RETENTION
 from .settings import Settings
-from .store import source_of, spec_of
+from .store import plan_of, source_of, spec_of
 from .wire import Embedded
 
 __all__ = ["run", "within_subscriptions"]
@@ -54,14 +54,23 @@ def _fault(stat: str, history: int) -> IndicatorError | None:
     return None
 
 
+def _stats(settings: Settings, problems: list[Exception]) -> Plan | None:
+    """The plan of the stats; where there is none, every stat that is wrong is a problem."""
+    try:
+        return plan_of(settings)
+    except ModuleFailed as error:
+        problems.append(error)
+    except IndicatorError as error:
+        wrong = [fault for name in settings.stats if (fault := _fault(name, settings.history))]
+        problems += wrong or [error]
+    return None
+
+
 async def run(settings: Settings) -> None:
     """Print the report; raise what is wrong, all problems that can be found at once."""
-    stats: Plan | None = None
     resolution: Resolution | None = None
     problems: list[Exception] = []
-    problems += [wrong for name in settings.stats if (wrong := _fault(name, settings.history))]
-    if not problems:
-        stats = plan(settings.stats, history=settings.history)
+    stats = _stats(settings, problems)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     embedded: Embedded | None = None

@@ -172,11 +172,23 @@ def warm() -> None:
         from monitor import compiled
 
         folder = compiled.keep_cache()
-        from indicators import plan
-        from monitor import warming
+        from monitor import store, warming
 
-        warming.warm(plan(settings.stats, history=settings.history))
+        warming.warm(store.plan_of(settings))
         click.echo(f"compiled {', '.join(settings.stats)} into {folder}")
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+def stats(names: tuple[str, ...]) -> None:
+    """List the stats there are, or explain those that are named (RSI, MACD12_26_9)."""
+    with _plain_errors():
+        settings = _load()
+        from indicators import load
+        from monitor import explain
+
+        load(settings.stats_modules)
+        explain.explain(names) if names else explain.overview()
 
 
 @main.command()

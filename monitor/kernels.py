@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
-from indicators.dispatch import step
+from indicators.dispatch import steps
 from ringbuf.kernels import begin, commit, copy_row
 from ringbuf.layout import WORD
 
@@ -87,18 +87,25 @@ def _restep(
     (the market is syncing) stats are NaN.
     """
     capacity = floats.shape[1] // 2
-    origin = control[_ORIGIN]
-    for bar in range(first, control[_NEWEST] + 1):
+    newest = control[_NEWEST]
+    bar = first
+    while bar <= newest:
+        # As far as the ring goes before it wraps: a stat is stepped over all of it in one call, and
+        # what follows reads the second copies of these rows.
         slot = bar % capacity
         i = slot + capacity
-        if bar > first and integers[_FLAGS, i] & CARRIED != 0:
-            _flat(floats, i, floats[_CLOSE, i - 1])
+        rows = min(newest - bar + 1, capacity - slot)
+        for k in range(rows):
+            if bar + k > first and integers[_FLAGS, i + k] & CARRIED != 0:
+                _flat(floats, i + k, floats[_CLOSE, i + k - 1])
         if stepping:
-            step(ops, pars, floats, integers, i, bar - origin)
+            steps(ops, pars, floats, integers, i, i + rows, bar - control[_ORIGIN])
         else:
             for column in range(_STATS, floats.shape[0]):
-                floats[column, i] = np.nan
-        copy_row(integers, slot, capacity)
+                floats[column, i : i + rows] = np.nan
+        for k in range(rows):
+            copy_row(integers, slot + k, capacity)
+        bar += rows
 
 
 @jit

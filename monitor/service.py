@@ -19,7 +19,7 @@ from contextlib import ExitStack
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from indicators import Plan, plan
+from indicators import Plan
 from ringbuf import layout
 from ringbuf.writer import Writer
 
@@ -39,7 +39,7 @@ from .progress import FillProgress
 from .protocol import Candle
 from .rest import InfoClient
 from .settings import Settings
-from .store import source_of, spec_of
+from .store import plan_of, source_of, spec_of
 from .warming import warm
 from .wire import Embedded
 
@@ -315,7 +315,7 @@ async def run(settings: Settings) -> None:
     """
     for warning in settings.warnings:
         log.warning("%s", warning)
-    stats = plan(settings.stats, history=settings.history)
+    stats = plan_of(settings)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     async with anyio.create_task_group() as tasks:

@@ -68,6 +68,7 @@ _FOUND_MAX = 80
 _EXPECTED = {
     "markets": "at least one market or selector, separated by commas or as a JSON list",
     "stats": "stat names separated by commas or as a JSON list",
+    "stats_modules": "files or import paths separated by commas or as a JSON list",
     "history": f"a whole number of candles from 2 to {HISTORY_MAX}",
     "segment": "1 to 200 letters, digits, '_', '-' or '.', not beginning with '-' or '.', "
     "not ending with .keep or .lock",
@@ -116,6 +117,8 @@ class Settings(BaseSettings):
     """Names and selectors, in the order of every output."""
     stats: Annotated[tuple[str, ...], NoDecode] = ("ATR14", "RSI5")
     """Stat names, in the order of every output."""
+    stats_modules: Annotated[tuple[str, ...], NoDecode] = ()
+    """Modules that register stats of one's own: files or import paths."""
     history: int = Field(default=1_440, ge=2, le=HISTORY_MAX)
     """Candles kept readable for each market, the open one included. The first fill brings at most
     the 5,000 that the exchange keeps; a longer history grows while the service runs."""
@@ -185,7 +188,7 @@ class Settings(BaseSettings):
         """Where REST requests are posted."""
         return f"{self.api_url}/info"
 
-    @field_validator("markets", "stats", mode="before")
+    @field_validator("markets", "stats", "stats_modules", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         if isinstance(value, str):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from indicators import Plan
+from indicators import Plan, load, plan
 from ringbuf.spec import Column, Series, StoreSpec
 
 from . import __version__
@@ -19,7 +19,7 @@ from .markets import Market
 from .settings import Settings
 from .wire import Embedded
 
-__all__ = ["columns_of", "source_of", "spec_of"]
+__all__ = ["columns_of", "plan_of", "source_of", "spec_of"]
 
 _CANDLE_COLUMNS = (
     Column("time", "M", "ms UTC", "open time of the minute"),
@@ -44,6 +44,12 @@ def source_of(settings: Settings, embedded: Embedded | None) -> dict[str, Any]:
     if embedded is not None:
         source |= {"network": "embedded", "run": embedded.run, "rate": embedded.rate}
     return source
+
+
+def plan_of(settings: Settings) -> Plan:
+    """The plan of the configured stats, those of the user's own modules among them."""
+    load(settings.stats_modules)
+    return plan(settings.stats, history=settings.history)
 
 
 def columns_of(plan: Plan) -> tuple[Column, ...]:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 
+import engine_kit as kit
 from monitor.book import COUNTERS, STATUSES, Note
 from monitor.engine import Engine
 from monitor.kernels import CLOSED
 from monitor.ledger import Stream
 from ringbuf.layout import COUNTERS as MOST_COUNTERS
 from ringbuf.layout import WORD
-
-if TYPE_CHECKING:
-    from tests import engine_kit as kit
-else:
-    import engine_kit as kit
 
 BAR = kit.BAR
 NOW = BAR * kit.MINUTE + 30_000.0

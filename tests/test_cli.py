@@ -23,7 +23,7 @@ from ringbuf.spec import Column, Series, StoreSpec
 from ringbuf.writer import Writer, create
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("run", "demo", "exchange", "warm", "check", "status", "store")
+COMMANDS = ("run", "demo", "exchange", "warm", "stats", "check", "status", "store")
 STATUSES = ("syncing", "live", "quiet", "stale")
 
 

@@ -12,18 +12,13 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+import e2e_kit as kit
 import ringbuf
 from monitor.demo import SEGMENT
 from ringbuf import ownership, segment
-
-if TYPE_CHECKING:
-    from tests import e2e_kit as kit
-else:
-    import e2e_kit as kit
 
 PATHS = (Path("/dev/shm") / SEGMENT, Path("/dev/shm") / f"{SEGMENT}.keep")
 

@@ -14,17 +14,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+import e2e_kit as kit
 import ringbuf
-
-if TYPE_CHECKING:
-    from tests import e2e_kit as kit
-else:
-    import e2e_kit as kit
 
 SPEED = 40.0
 STATS = ("ATR14", "RSI5", "EMA20")

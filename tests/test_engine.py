@@ -5,22 +5,18 @@ from __future__ import annotations
 import ast
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
+import engine_kit as kit
 import monitor.engine
 from monitor.book import GRACE_MS
 from monitor.engine import LEAP_BARS
 from monitor.kernels import CARRIED, CLOSED, CONFIRMED
 from monitor.ledger import Stream
-
-if TYPE_CHECKING:
-    from tests import engine_kit as kit
-else:
-    import engine_kit as kit
 
 BAR = kit.BAR
 MINUTE = kit.MINUTE

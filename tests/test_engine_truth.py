@@ -13,23 +13,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import engine_kit as kit
 from monitor.exchange import Exchange, ExchangeConfig, Market, Session
 from monitor.exchange.intervals import INTERVALS
 from monitor.kernels import CONFIRMED
 from monitor.ledger import Ask, Stream
 from monitor.protocol import Candle, Subscribed, Subscription, decode, decode_candles, subscribe
-
-if TYPE_CHECKING:
-    from tests import engine_kit as kit
-else:
-    import engine_kit as kit
 
 MINUTE = kit.MINUTE
 STEP_MS = 500

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import pytest
 
+import engine_kit as kit
 from monitor.history import PATIENCE, RETRY_MS
 from monitor.kernels import CARRIED, CLOSED, CONFIRMED
 from monitor.ledger import Ask, Stream
 from monitor.protocol import Candle
 from monitor.rows import RETENTION
-
-if TYPE_CHECKING:
-    from tests import engine_kit as kit
-else:
-    import engine_kit as kit
 
 BAR = kit.BAR
 MINUTE = kit.MINUTE

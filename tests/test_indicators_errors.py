@@ -25,7 +25,9 @@ def sentence(kind: type[IndicatorError], name: str) -> str:
 
 
 def test_each_sentence_says_what_was_found_and_what_to_do() -> None:
-    assert sentence(UnknownStat, "ATX14") == ("Stat 'ATX14': there is no ATX; did you mean ATR14?")
+    assert sentence(UnknownStat, "WILR9") == (
+        "Stat 'WILR9': there is no WILR; did you mean WILLR9?"
+    )
     assert sentence(BadParameter, "RSI0") == (
         "Stat 'RSI0': its n is 0, expected 1 to 100000; did you mean RSI1?"
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from indicators import default_registry
-from indicators.jit import OPTIONS, Kernel, compile_with
+from indicators.jit import OPTIONS, Kernel, _taken, compile_with, helper
 
 
 def test_names_and_plans_are_had_without_numba() -> None:
@@ -24,8 +24,8 @@ def test_names_and_plans_are_had_without_numba() -> None:
 
 def test_a_kernel_is_compiled_once() -> None:
     kernel = default_registry().resolve("SMA").definition.kernel
-    assert kernel.compile() is kernel.compile()
-    assert kernel.compile().address != 0
+    assert kernel.compile(2, 1) is kernel.compile(2, 1)
+    assert kernel.compile(2, 1).address != 0
     assert repr(kernel) == "Kernel(indicators.averages.sma)"
 
 
@@ -59,4 +59,18 @@ def test_another_failure_of_the_compiler_is_not_hidden() -> None:
 def test_a_kernel_made_in_a_notebook_cell_compiles() -> None:
     space: dict[str, Any] = {}
     exec("def one(F, ints, i, age, cols, par):\n    F[cols[1], i] = 1.0\n", space)
-    assert Kernel(space["one"]).compile().address != 0
+    assert Kernel(space["one"]).compile(2, 0).address != 0
+
+
+def test_a_cached_kernel_is_not_used_with_another_helper_or_constant() -> None:
+    """Numba looks at the kernel's own file, which a change of another file leaves as it is."""
+
+    def taken(constant: float, helped: str) -> str:
+        space: dict[str, Any] = {"LIMIT": constant, "helper": helper}
+        exec(f"@helper\ndef half(x):\n    return {helped}\n", space)
+        text = "def one(F, ints, i, age, cols, par):\n    F[cols[1], i] = half(LIMIT)\n"
+        exec(text, space)
+        return _taken(space["one"])
+
+    assert taken(1.0, "x / 2.0") == taken(1.0, "x / 2.0")
+    assert len({taken(1.0, "x / 2.0"), taken(2.0, "x / 2.0"), taken(1.0, "x / 4.0")}) == 3

@@ -56,12 +56,12 @@ TOYS = Registry((*default_registry(), span))
 def test_public_columns_come_first_in_the_order_asked_for() -> None:
     planned = plan(["RSI5", "ATR14", "EMA20_hlc3"], history=1440)
     assert planned.columns == (
-        StatColumn("RSI5", "RSI/1 n=5 input=close", "0..100", "RSI5"),
-        StatColumn("ATR14", "ATR/1 n=14 input=high,low,close", "price", "ATR14"),
-        StatColumn("EMA20_hlc3", "EMA/1 n=20 input=hlc3/1", "price", "EMA20_hlc3"),
+        StatColumn("RSI5", "RSI/2 n=5 input=close", "0..100", "RSI5"),
+        StatColumn("ATR14", "ATR/2 n=14 input=high,low,close", "price", "ATR14"),
+        StatColumn("EMA20_hlc3", "EMA/2 n=20 input=hlc3/1", "price", "EMA20_hlc3"),
         StatColumn("_hlc3", "hlc3/1", "price", "hlc3"),
-        StatColumn("_RSI5_gain", "RSI/1 n=5 input=close state=gain", "state", "RSI5"),
-        StatColumn("_RSI5_loss", "RSI/1 n=5 input=close state=loss", "state", "RSI5"),
+        StatColumn("_RSI5_gain", "RSI/2 n=5 input=close state=gain", "state", "RSI5"),
+        StatColumn("_RSI5_loss", "RSI/2 n=5 input=close state=loss", "state", "RSI5"),
     )
     assert [column.private for column in planned.columns] == [False] * 3 + [True] * 3
 
@@ -109,14 +109,15 @@ def test_a_window_as_long_as_the_history_is_the_longest() -> None:
 
 def test_an_unregistered_stat_is_refused() -> None:
     with pytest.raises(UnknownStat):
-        plan(["MACD12_26_9"], history=1440)
+        plan(["SPAN5"], history=1440)
 
 
 def test_a_table_names_the_rows_of_the_columns_and_keeps_the_kernels() -> None:
     planned = plan(["SMA3", "RSI5"], history=1440)
     table = planned.bind({"RSI5": 7, "SMA3": 6, "close": 2, "_RSI5_loss": 9, "_RSI5_gain": 8})
     assert table.ops[:, 0].tolist() == [kernel.address for kernel in table.kernels]
-    assert table.ops[:, 1:].tolist() == [[2, 6, 0, 0], [2, 7, 8, 9]]
+    # Warm-up and look-back say from which age on it no longer matters.
+    assert table.ops[:, 1:].tolist() == [[5, 2, 6, 0, 0], [11, 2, 7, 8, 9]]
     assert table.pars.tolist() == [[3.0], [5.0]]
     assert table.ops.flags.c_contiguous
     assert table.pars.flags.c_contiguous

@@ -6,7 +6,10 @@ import math
 
 import pytest
 
-from indicators.twins import atr, ema, rsi, sma, true_range, twin, wilder
+from indicators.twins import twin
+from indicators.twins.averages import ema, sma, wilder
+from indicators.twins.momentum import rsi
+from indicators.twins.volatility import atr, true_range
 
 NAN = math.nan
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import engine_kit as kit
 from monitor import kernels
 from monitor.engine import Engine
 from monitor.kernels import CARRIED, CLOSED, CONFIRMED
 from monitor.protocol import Candle
 from ringbuf.layout import WORD
-
-if TYPE_CHECKING:
-    from tests import engine_kit as kit
-else:
-    import engine_kit as kit
 
 BAR = kit.BAR
 ONE = np.array([0], np.int64)

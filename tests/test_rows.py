@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import engine_kit as kit
 from monitor.kernels import CARRIED, CLOSED, CONFIRMED
 from monitor.protocol import Candle
 from monitor.rows import RETENTION, Existing, Settled, settle
-
-if TYPE_CHECKING:
-    from tests import engine_kit as kit
-else:
-    import engine_kit as kit
 
 FIRST = 1_000
 LISTED = CLOSED | CONFIRMED

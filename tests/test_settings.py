@@ -27,6 +27,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.model_dump() == {
         "markets": ("btcusd_perp", "ethusd_perp"),
         "stats": ("ATR14", "RSI5"),
+        "stats_modules": (),
         "history": 1_440,
         "segment": "market_monitor",
         "segment_mode": 0o600,
