@@ -78,28 +78,34 @@ def _flat(floats: Any, i: int, price: float) -> None:
 
 
 @jit
-def _restep(
-    floats: Any, integers: Any, control: Any, ops: Any, pars: Any, first: int, stepping: bool
+def _rework(
+    floats: Any,
+    integers: Any,
+    ops: Any,
+    pars: Any,
+    origin: int,
+    first: int,
+    last: int,
+    stepping: bool,
 ) -> None:
-    """Bring everything that follows from row `first` up to the newest: stats, second copies.
+    """Make the rows first..last follow from their candles: flat rows, stats, second copies.
 
     A carried row is flat at the close before it, whatever that has become. Without `stepping`
     (the market is syncing) stats are NaN.
     """
     capacity = floats.shape[1] // 2
-    newest = control[_NEWEST]
     bar = first
-    while bar <= newest:
+    while bar <= last:
         # As far as the ring goes before it wraps: a stat is stepped over all of it in one call, and
         # what follows reads the second copies of these rows.
         slot = bar % capacity
         i = slot + capacity
-        rows = min(newest - bar + 1, capacity - slot)
+        rows = min(last - bar + 1, capacity - slot)
         for k in range(rows):
             if bar + k > first and integers[_FLAGS, i + k] & CARRIED != 0:
                 _flat(floats, i + k, floats[_CLOSE, i + k - 1])
         if stepping:
-            steps(ops, pars, floats, integers, i, i + rows, bar - control[_ORIGIN])
+            steps(ops, pars, floats, integers, i, i + rows, bar - origin)
         else:
             for column in range(_STATS, floats.shape[0]):
                 floats[column, i : i + rows] = np.nan
@@ -109,16 +115,20 @@ def _restep(
 
 
 @jit
+def _restep(
+    floats: Any, integers: Any, control: Any, ops: Any, pars: Any, first: int, stepping: bool
+) -> None:
+    """Bring everything that follows from row `first` up to the newest."""
+    _rework(floats, integers, ops, pars, control[_ORIGIN], first, control[_NEWEST], stepping)
+
+
+@jit
 def compute(floats: Any, integers: Any, ops: Any, pars: Any, first: int, last: int) -> None:
     """Step stats over the rows first..last of one market's record that nobody reads yet.
 
     As if `first` were the market's origin: what the stats would need of rows before is not there.
     """
-    capacity = floats.shape[1] // 2
-    for bar in range(first, last + 1):
-        slot = bar % capacity
-        step(ops, pars, floats, integers, slot + capacity, bar - first)
-        copy_row(integers, slot, capacity)
+    _rework(floats, integers, ops, pars, first, first, last, True)
 
 
 @jit

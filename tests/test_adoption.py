@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import test_engine_truth as truth
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import engine_kit as kit
 import indicators
 from monitor.engine import Engine
 from monitor.kernels import CANDLE_COLUMNS, CLOSED
@@ -20,13 +22,6 @@ from ringbuf import kernels as ring
 from ringbuf.layout import WORD
 from ringbuf.repair import repair
 from ringbuf.writer import Writer
-
-if TYPE_CHECKING:
-    from tests import engine_kit as kit
-    from tests import test_engine_truth as truth
-else:
-    import engine_kit as kit
-    import test_engine_truth as truth
 
 BAR, MINUTE = kit.BAR, kit.MINUTE
 NOW = BAR * MINUTE + 30_000.0

@@ -5,25 +5,11 @@ from __future__ import annotations
 import signal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 import ringbuf
-
-if TYPE_CHECKING:
-    from tests.e2e_kit import (
-        MINUTE_MS,
-        PATIENCE_S,
-        Process,
-        Urls,
-        check_market,
-        exchange,
-        service,
-        until,
-    )
-else:
-    from e2e_kit import MINUTE_MS, PATIENCE_S, Process, Urls, check_market, exchange, service, until
+from e2e_kit import MINUTE_MS, PATIENCE_S, Process, Urls, check_market, exchange, service, until
 
 SPEED = 60.0
 STATS = ("ATR14", "RSI5")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
+from test_ringbuf_adoption import COLUMNS, STALE, abandon, bars, filled, inode, names, put, spec
 
 import ringbuf
 from ringbuf import NoSpace, kernels, layout
@@ -15,21 +16,6 @@ from ringbuf.adoption import Opening, open_store
 from ringbuf.layout import WORD
 from ringbuf.spec import Column, Series
 from ringbuf.writer import Writer, create
-
-if TYPE_CHECKING:
-    from tests.test_ringbuf_adoption import (
-        COLUMNS,
-        STALE,
-        abandon,
-        bars,
-        filled,
-        inode,
-        names,
-        put,
-        spec,
-    )
-else:
-    from test_ringbuf_adoption import COLUMNS, STALE, abandon, bars, filled, inode, names, put, spec
 
 SHARED_MEMORY = Path("/dev/shm")
 LIMIT_S = 60
