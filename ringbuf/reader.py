@@ -321,8 +321,6 @@ class Store(Mapping[str, Ring]):
         self._doubles = view.cast("d")
         self._live: Any = np.frombuffer(self._memory, layout.HEADER_DTYPE, 1)
         self._published: npt.NDArray[np.uint32] = self._live["published"]
-        self._sleeper = Sleeper(self._published)
-        self._watch = self.watch(self._change, self._change())
         self.interval_ms = header.interval_ms
         try:
             self._read_document()
@@ -331,6 +329,9 @@ class Store(Mapping[str, Ring]):
         except (ValueError, KeyError, TypeError) as error:
             self.close()
             raise NotAStore(name, f"{type(error).__name__}: {error}", "whole tables") from error
+        # Refers to this object, so it comes last: what was refused goes at once, its memory too.
+        self._sleeper = Sleeper(self._published)
+        self._watch = self.watch(self._change, self._change())
 
     def _read_document(self) -> None:
         start = self.header.document_offset
@@ -569,15 +570,16 @@ class Store(Mapping[str, Ring]):
     async def wait_async(self, timeout: float | None = None) -> bool:
         """The same for the running asyncio task (anyio's on asyncio, too).
 
-        The loop goes on meanwhile; whoever is cancelled misses nothing. On Python before 3.12
+        The loop goes on meanwhile; whoever is cancelled misses nothing. A task's first call starts
+        where its thread's last one, or that of another task there, left off. On Python before 3.12
         `asyncio.wait_for` makes a task of its own for each call: give `timeout` here instead where
         several tasks wait.
         """
         return await self._watch.wait_async(timeout)
 
-    def watch(self, look: Callable[[], Any], latest: Any) -> Watch:
-        """A watch of what `look` sees of this store; it saw `latest` when that was attached."""
-        return Watch(self._published, look, latest, self._sleeper)
+    def watch(self, look: Callable[[], Any], attached: Any) -> Watch:
+        """A watch of what `look` sees of this store; it saw `attached` when that was attached."""
+        return Watch(self._published, look, attached, self._sleeper)
 
     def _change(self) -> int:
         return int(self._published[0])

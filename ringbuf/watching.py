@@ -2,8 +2,9 @@
 
 A `Watch` belongs to what can change: a store, or one of its series. Every thread and every task
 that waits is told of each change once, whatever the others have been told: what was published
-between two of its calls makes the second one return at once. Somebody new starts where the one
-before left off.
+between two of its calls makes the second one return at once, and so does, for its first call, what
+was published since the store was attached. A new task starts where its thread has got to: on
+Python before 3.12 `asyncio.wait_for` makes a task of every call, and would never sleep otherwise.
 
 A coroutine must not sleep in the kernel, so a thread does it for all of them: one a store, started
 when somebody awaits, gone soon after nobody does. It is nobody's executor: a loop that shuts down
@@ -38,19 +39,19 @@ class Watch:
     """Something that may change whenever ``word: uint32[1]`` does. Safe in threads and in tasks.
 
     `look` says in what state it is; it is called after `word` was loaded, never before: what
-    changes in between changes `word` once more. `latest` is the state that nobody need be told of.
+    changes in between changes `word` once more. `attached` is the state that nobody need be told of.
     """
 
     def __init__(
         self,
         word: npt.NDArray[np.uint32],
         look: Callable[[], Any],
-        latest: Any,
+        attached: Any,
         sleeper: Sleeper,
     ) -> None:
         self._word = word
         self._look = look
-        self._latest = latest
+        self._attached = attached
         self._sleeper = sleeper
         self._seen: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
@@ -63,7 +64,9 @@ class Watch:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             published = int(self._word[0])
-            if self._is_news(who):
+            now = self._look()
+            if now != self._seen.get(who, self._attached):
+                self._seen[who] = now
                 return True
             left = None if deadline is None else deadline - time.monotonic()
             if not waiting.wait(self._word, published, left) or (left is not None and left <= 0):
@@ -78,12 +81,16 @@ class Watch:
         import asyncio
 
         loop = asyncio.get_running_loop()
-        who = asyncio.current_task()
+        who, thread = asyncio.current_task(), threading.current_thread()
+        # Taken before anything else runs: another task may be told in a moment.
+        seen = self._seen.get(who, self._seen.get(thread, self._attached))
         deadline = None if timeout is None else loop.time() + timeout
         await asyncio.sleep(0)
         while True:
             published = int(self._word[0])
-            if self._is_news(who):
+            now = self._look()
+            if now != seen:
+                self._seen[who] = self._seen[thread] = now
                 return True
             if deadline is not None and loop.time() >= deadline:
                 return False
@@ -96,13 +103,6 @@ class Watch:
                 self._sleeper.drop(future)
                 if timer is not None:
                     timer.cancel()
-
-    def _is_news(self, who: Any) -> bool:
-        now = self._look()
-        if now == self._seen.get(who, self._latest):
-            return False
-        self._seen[who] = self._latest = now
-        return True
 
 
 class Sleeper:
