@@ -39,7 +39,7 @@ class Watch:
     """Something that may change whenever ``word: uint32[1]`` does. Safe in threads and in tasks.
 
     `look` says in what state it is; it is called after `word` was loaded, never before: what
-    changes in between changes `word` once more. `attached` is the state that nobody need be told of.
+    changes in between changes `word` once more. `attached` is the state that nobody need be told.
     """
 
     def __init__(
