@@ -64,6 +64,9 @@ COUNTERS: Final = (
     "rest_errors",
     "connects",
     "disconnects",
+    "renewals",
+    "stalls",
+    "quarantined",
     "names_restored",
 )
 

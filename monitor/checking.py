@@ -22,12 +22,12 @@ from .errors import (
     SettingsError,
     SeveralProblems,
 )
-from .feed import needed
 from .markets import Market, Resolution, resolve
 from .opening import kept_names
 from .rest import InfoClient
 from .rows import RETENTION
 from .settings import Settings
+from .sharing import needed
 from .store import plan_of, source_of, spec_of
 from .wire import Embedded
 

@@ -111,12 +111,13 @@ class History:
     def _confirmation(self, market: int, ledger: Ledger, settled: int) -> Ask | None:
         """Closed rows that REST has not seen, if a trade has come since: else it has no news."""
         last = min(ledger.certain, settled)
-        if ledger.traded <= self.book.controls[market, _CONFIRMED]:
+        unsure = ledger.unsure is not None and ledger.unsure[0] <= last
+        if ledger.traded <= self.book.controls[market, _CONFIRMED] and not unsure:
             return None
         first = self._unconfirmed(market, last)
         if last < first:
             return None
-        if not self.book.rows(market, first, last).trades.any():
+        if not unsure and not self.book.rows(market, first, last).trades.any():
             return None  # it was traded in a minute that is asked about later
         return Ask(market, "confirm", first, last, settled, ledger.traded)
 
@@ -190,6 +191,7 @@ class History:
             ledger.retry_ms = now_ms + RETRY_MS
         else:
             ledger.attempts = 0
+            ledger.asked_about(ask.last)
         if len(found.prices):
             return self._write(ask, found, now_ms)
         if not found.lagging:

@@ -60,6 +60,7 @@ class Ledger:
     traded: newest bar that had a trade. heard_ms: exchange's time of the last frame.
     asked: the request under way. attempts: answers in a row that lagged behind the socket.
     status: what readers were last told, see `book.STATUSES`.
+    unsure: first and last bar of a silence that turned out to prove nothing; REST is to be asked.
     """
 
     streams: dict[Stream, int] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Ledger:
     retry_ms: float = 0.0
     attempts: int = 0
     status: int = 0
+    unsure: tuple[int, int] | None = None
 
     @property
     def since(self) -> int | None:
@@ -103,8 +105,21 @@ class Ledger:
             since <= bar and stream.alive_ms >= until_ms for stream, since in self.streams.items()
         )
 
+    def disbelieve(self, first: int, last: int) -> None:
+        """A stream was silent from `first` to `last`, and there was something to tell."""
+        if self.unsure is not None:
+            first, last = min(first, self.unsure[0]), max(last, self.unsure[1])
+        self.unsure = (first, last)
+
+    def asked_about(self, last: int) -> None:
+        """REST has answered about everything up to `last`."""
+        if self.unsure is not None:
+            first, until = max(self.unsure[0], last + 1), self.unsure[1]
+            self.unsure = (first, until) if first <= until else None
+
     def restart(self) -> None:
         """Forget the history: what is missing is more than can be asked for."""
         self.certain = -1
         self.filled = self.dormant = False
+        self.unsure = None
         self.attempts = 0

@@ -28,6 +28,7 @@ from monitor.wire import (
     Bbo,
     Candle,
     CandleFrame,
+    DayVolume,
     Embedded,
     Envelope,
     ErrorFrame,
@@ -77,6 +78,7 @@ __all__ = [
     "decode",
     "decode_all_perp_metas",
     "decode_candles",
+    "decode_day_volumes",
     "decode_exchange_status",
     "decode_meta",
     "decode_perp_dexs",
@@ -242,6 +244,7 @@ _meta = msgspec.json.Decoder(PerpMeta)
 _all_metas = msgspec.json.Decoder(list[PerpMeta])
 _spot_meta = msgspec.json.Decoder(SpotMeta)
 _perp_dexs = msgspec.json.Decoder(list[Union[PerpDex, None]])  # noqa: UP007
+_contexts = msgspec.json.Decoder(tuple[PerpMeta, list[DayVolume]], strict=False)
 _status = msgspec.json.Decoder(ExchangeStatus)
 
 
@@ -269,6 +272,19 @@ def decode_perp_dexs(body: bytes) -> list[str]:
     """Decode the answer to ``perpDexs`` to the dexes' names; the first dex's is empty."""
     dexs = _body(_perp_dexs, body, "perpDexs", "an array of dexes, the first null")
     return [dex.name if dex is not None else "" for dex in dexs]
+
+
+def decode_day_volumes(body: bytes) -> dict[str, DayVolume]:
+    """Decode the answer to ``metaAndAssetCtxs`` or ``spotMetaAndAssetCtxs``: contexts by coin."""
+    what = "metaAndAssetCtxs"
+    meta, contexts = _body(_contexts, body, what, "a list of markets and one of contexts")
+    volumes = {each.coin: each for each in contexts if each.coin is not None}
+    if volumes or not contexts:
+        return volumes
+    if len(meta.universe) != len(contexts):
+        found = f"{len(meta.universe)} markets and {len(contexts)} contexts"
+        raise ProtocolError(what, found, "a context for each market")
+    return {asset.name: each for asset, each in zip(meta.universe, contexts, strict=True)}
 
 
 def decode_exchange_status(body: bytes) -> ExchangeStatus:

@@ -24,6 +24,7 @@ from monitor.errors import RestError
 from monitor.markets import Universe
 from monitor.protocol import INTERVAL_MS, Candle, ExchangeStatus
 from monitor.urls import is_loopback
+from monitor.wire import DayVolume
 
 __all__ = ["ATTEMPTS", "InfoClient"]
 
@@ -181,13 +182,22 @@ class InfoClient:
         body = await self.post({"type": "exchangeStatus"}, urgent=True)
         return protocol.decode_exchange_status(body)
 
-    async def universe(self) -> Universe:
+    async def universe(self, *, urgent: bool = True) -> Universe:
         """Every listed market, freshly read (weight 40)."""
-        perps = await self.post({"type": "allPerpMetas"}, urgent=True)
-        spot = await self.post({"type": "spotMeta"}, urgent=True)
+        perps = await self.post({"type": "allPerpMetas"}, urgent=urgent)
+        spot = await self.post({"type": "spotMeta"}, urgent=urgent)
         return Universe.from_documents(
             protocol.decode_all_perp_metas(perps), protocol.decode_spot_meta(spot)
         )
+
+    async def day_volumes(self, dex: str | None, *, urgent: bool = False) -> dict[str, DayVolume]:
+        """Contexts of every market of a dex ("" the first; None: spot), by coin; weight 20."""
+        document: dict[str, object] = {"type": "spotMetaAndAssetCtxs"}
+        if dex is not None:
+            document["type"] = "metaAndAssetCtxs"
+        if dex:
+            document["dex"] = dex
+        return protocol.decode_day_volumes(await self.post(document, urgent=urgent))
 
 
 def _broke_off(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 Start: ask the exchange for its clock and its markets, describe the store, go on with the one that
 is there or make it (`opening`). Then four things run side by side until a signal comes: sockets
-(`feed`), REST (`_ask`), the minute's ticks, and the heartbeat. All of them feed one `Engine`, in
+(`feed`), REST (`asking`), the minute's ticks, and the heartbeat. All of them feed one `Engine`, in
 one thread; readers are woken once a burst.
 """
 
@@ -15,14 +15,16 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskStatus
 
 from indicators import Plan
 from ringbuf import layout
 from ringbuf.writer import Writer
 
+from .asking import Asking
 from .backoff import delays
 from .book import INTERVAL_MS
 from .budget import ConnectionBudget, MessageBudget, SubscriptionBudget, WeightBudget
@@ -30,15 +32,16 @@ from .checking import within_subscriptions
 from .clock import ExchangeClock
 from .engine import Engine
 from .errors import ProtocolError, RestError, SourceChanged
-from .feed import Connection, share_out
-from .ledger import Ask, Stream
+from .feed import Connection
+from .ledger import Stream
 from .logs import RateLimited
 from .markets import Market, resolve
 from .opening import HEARTBEAT_S, Interim, kept_names, open_for
-from .progress import FillProgress
 from .protocol import Candle
 from .rest import InfoClient
 from .settings import Settings
+from .sharing import Share, busiest_first, plan
+from .stalls import Stalls, day_volumes, places
 from .store import plan_of, source_of, spec_of
 from .warming import warm
 from .wire import Embedded
@@ -48,13 +51,8 @@ __all__ = ["Service", "greet", "run"]
 log = logging.getLogger(__name__)
 
 TICK_S = 0.1
-ASK_S = 0.25
-URGENT_AT_ONCE, BACKGROUND_AT_ONCE = 4, 2
-"""Requests under way in each lane: who waits for the background's budget holds up no repair."""
 RETRY_BASE_S, RETRY_CAP_S = 0.5, 10.0
 BEACON = "BTC"
-_DAY_MS = 86_400_000
-_DAYS_BACK = 4_000
 
 
 async def greet(client: InfoClient, clock: ExchangeClock) -> Embedded | None:
@@ -72,8 +70,8 @@ async def greet(client: InfoClient, clock: ExchangeClock) -> Embedded | None:
 class Service:
     """A running service over one store; made once the exchange has answered.
 
-    It is the feed's `Listener`. `beacon` is a busy market whose block times set the clock; `deeper`
-    as in `Engine`.
+    It is the sockets' `Listener`. `beacon` is a busy market whose block times set the clock;
+    `deeper` as in `Engine`.
     """
 
     def __init__(
@@ -100,40 +98,52 @@ class Service:
         self.engine = Engine(writer, stats, coins, grace_ms=settings.grace_ms, deeper=deeper)
         self._counters = self.engine.book.counters
         self._notes = RateLimited(log)
-        self._progress = FillProgress(len(coins))
-        self._asking = {True: 0, False: 0}
+        same = self.same_source if "run" in writer.spec.source else None
+        self._same_source = same
+        self._asking = Asking(self.engine, client, clock, self.publish_soon, same)
+        self._stalls = Stalls(self.engine, client, clock, self.publish_soon)
         self._publishing = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # -- what the sockets tell -----------------------------------------------------------------
 
-    def candle(self, candle: Candle) -> None:
-        """See `feed.Listener`."""
-        if self.engine.candle(candle, self._clock.now_ms(), time.monotonic_ns()):
-            self._publish_soon()
+    def candle(self, candle: Candle, stream: Stream) -> None:
+        """See `sockets.Listener`."""
+        now_ms = self._clock.now_ms()
+        if self.engine.candle(candle, now_ms, time.monotonic_ns()):
+            self.publish_soon()
+        self._stalls.told(candle, stream, now_ms)
 
     def unreadable(self, stream: Stream) -> None:
-        """See `feed.Listener`."""
+        """See `sockets.Listener`."""
         self.engine.unreadable(stream, self._clock.now_ms())
-        self._publish_soon()
+        self.publish_soon()
 
     def watching(self, coin: str, stream: Stream) -> None:
-        """See `feed.Listener`."""
+        """See `sockets.Listener`."""
+        self._stalls.watching(coin, stream)
         self.engine.watch(self.engine.book.index[coin], stream, self._clock.now_ms())
-        self._publish_soon()
+        self.publish_soon()
+
+    def unwatched(self, coin: str, stream: Stream) -> None:
+        """See `sockets.Listener`."""
+        self._stalls.unwatched(coin, stream)
+        self.engine.unwatch(stream, self._clock.now_ms(), [self.engine.book.index[coin]])
+        self.publish_soon()
 
     def lost(self, stream: Stream) -> None:
-        """See `feed.Listener`."""
+        """See `sockets.Listener`."""
+        self._stalls.lost(stream)
         self.engine.unwatch(stream, self._clock.now_ms())
-        self._publish_soon()
+        self.publish_soon()
 
     def count(self, counter: str) -> None:
-        """See `feed.Listener`."""
+        """See `sockets.Listener`."""
         self._counters[counter] += 1
 
     # -- publishing ----------------------------------------------------------------------------
 
-    def _publish_soon(self) -> None:
+    def publish_soon(self) -> None:
         """Wake readers when the burst of frames that we are in is over: once, not once a frame."""
         if not self._publishing and self._loop is not None:
             self._publishing = True
@@ -152,34 +162,65 @@ class Service:
             await self._side_by_side()
         finally:
             # Also in the middle of the first fill: a bar has the terminal's cursor hidden.
-            self._progress.close()
+            self._asking.close()
 
     async def _side_by_side(self) -> None:
         connections = ConnectionBudget()
         messages = MessageBudget()
         subscriptions = SubscriptionBudget(self._settings.subscriptions)
-        coins = [market.coin for market in self._markets if not market.delisted]
+        shares = await self._shares()
+        paired = frozenset[str]().union(*(share.paired for share in shares))
+        self._stalls.connections = [
+            Connection(
+                str(number + 1),
+                self._settings.ws_url,
+                share,
+                self._beacon,
+                self,
+                self._clock,
+                connections=connections,
+                messages=messages,
+                subscriptions=subscriptions,
+                before=self._same_source,
+            )
+            for number, share in enumerate(shares)
+        ]
         self._writer.set_state(layout.RUNNING)
         async with anyio.create_task_group() as tasks:
-            for number, share in enumerate(share_out(coins)):
-                connection = Connection(
-                    str(number + 1),
-                    self._settings.ws_url,
-                    share,
-                    self._beacon,
-                    self,
-                    self._clock,
-                    connections=connections,
-                    messages=messages,
-                    subscriptions=subscriptions,
-                    before=self._same_source if "run" in self._writer.spec.source else None,
-                )
+            for connection in self._stalls.connections:
                 tasks.start_soon(connection.run)
             tasks.start_soon(self._tick)
             tasks.start_soon(self._beat)
-            await self._ask(tasks)
+            tasks.start_soon(self._stalls.look)
+            alone = [market for market in self._living if market.coin not in paired]
+            tasks.start_soon(self._stalls.weigh, alone)
+            await self._asking.run(tasks)
 
-    async def _same_source(self) -> None:
+    @property
+    def _living(self) -> list[Market]:
+        return [market for market in self._markets if not market.delisted]
+
+    async def _shares(self) -> list[Share]:
+        """Who tells what; where not every market can have two sockets, the busiest have."""
+        coins = [market.coin for market in self._living]
+        share_out = partial(
+            plan,
+            subscriptions=self._settings.subscriptions,
+            redundant=self._settings.redundant,
+        )
+        shares = share_out(coins)
+        pairs = sum(len(share.paired) for share in shares)
+        if 0 < pairs < 2 * len(coins):
+            try:
+                _, volumes = await day_volumes(self._client, places(self._living), urgent=True)
+            except (RestError, ProtocolError) as error:
+                log.warning("the busiest markets are not known: %s", error)
+            else:
+                shares = share_out(busiest_first(coins, volumes))
+        log.info("%d markets on %d sockets, %d of them on two", len(coins), len(shares), pairs // 2)
+        return shares
+
+    async def same_source(self) -> None:
         """Ask an embedded exchange whether it still is the one whose rows the store has."""
         try:
             embedded = await greet(self._client, self._clock)
@@ -195,7 +236,7 @@ class Service:
         while True:
             now = self._clock.now_ms()
             if self.engine.tick(now):
-                self._publish_soon()
+                self.publish_soon()
             to_minute = (INTERVAL_MS - now % INTERVAL_MS) / 1_000 / self._clock.rate
             await anyio.sleep(min(pause, to_minute + 0.001))
 
@@ -226,46 +267,6 @@ class Service:
         for note in notes:
             self._notes.log(note.key, logging.WARNING, "%s", note.text)
         notes.clear()
-
-    # -- REST ----------------------------------------------------------------------------------
-
-    async def _ask(self, tasks: TaskGroup) -> None:
-        """Send what the engine wants to know, the most urgent first, a few at a time."""
-        history = self.engine.history
-        while True:
-            free = {
-                True: URGENT_AT_ONCE - self._asking[True],
-                False: BACKGROUND_AT_ONCE - self._asking[False],
-            }
-            for ask in history.wanted(self._clock.now_ms()) if any(free.values()) else ():
-                if free[ask.urgent] > 0:
-                    free[ask.urgent] -= 1
-                    self._asking[ask.urgent] += 1
-                    history.sent(ask)
-                    tasks.start_soon(self._settle, ask)
-            await anyio.sleep(ASK_S / min(self._clock.rate, 10.0))
-
-    async def _settle(self, ask: Ask) -> None:
-        history, coin = self.engine.history, self.engine.book.coins[ask.market]
-        end_ms = (ask.last + 1) * INTERVAL_MS - 1
-        start_ms, interval = ask.first * INTERVAL_MS, "1m"
-        if ask.kind == "last_close":
-            start_ms, interval = start_ms - _DAYS_BACK * _DAY_MS, "1d"
-        try:
-            rows = await self._client.candles(coin, start_ms, end_ms, interval, urgent=ask.urgent)
-            if "run" in self._writer.spec.source:
-                # A run never comes back: if it is still the same, it was when it answered.
-                await self._same_source()
-        except (RestError, ProtocolError, OSError) as error:
-            self._counters["rest_errors"] += 1
-            self._notes.log(f"rest {coin}", logging.WARNING, "history of %s: %s", coin, error)
-            history.failed(ask, self._clock.now_ms())
-            return
-        finally:
-            self._asking[ask.urgent] -= 1
-        if history.answer(ask, rows, self._clock.now_ms(), time.monotonic_ns()):
-            self._publish_soon()
-        self._progress.update(sum(ledger.filled for ledger in self.engine.book.ledgers))
 
 
 async def _meet(

@@ -82,6 +82,7 @@ _EXPECTED = {
     "rest_weight": f"a whole number from 60 to {budget.REST_WEIGHT_LIMIT}",
     "rest_burst": f"a whole number from MONITOR_REST_WEIGHT to {budget.REST_WEIGHT_LIMIT}",
     "subscriptions": f"a whole number from 2 to {budget.SUBSCRIPTIONS_LIMIT}",
+    "redundant": "true or false",
     "grace_ms": "a whole number of milliseconds from 0 to 30000",
 }
 
@@ -142,6 +143,8 @@ class Settings(BaseSettings):
     """REST weight within any minute for the first fill and repairs."""
     subscriptions: int = Field(default=budget.SUBSCRIPTIONS, ge=2, le=budget.SUBSCRIPTIONS_LIMIT)
     """Websocket subscriptions at once, over all sockets."""
+    redundant: bool = True
+    """Whether markets are subscribed on two sockets, as far as the subscriptions go."""
     grace_ms: int = Field(default=2_500, ge=0, le=30_000)
     """How long after a minute's end its last trades may still arrive before it counts as closed."""
 

@@ -25,6 +25,7 @@ __all__ = [
     "Candle",
     "CandleFrame",
     "CtxFrame",
+    "DayVolume",
     "Embedded",
     "Envelope",
     "ErrorFrame",
@@ -342,6 +343,17 @@ class SpotMeta(Struct, frozen=True):
 
     universe: list[SpotPair]
     tokens: list[SpotToken]
+
+
+class DayVolume(Struct, gc=False, rename="camel"):
+    """The part of a market's context that is used: the volume of a day, in units of the base.
+
+    `coin` is there for spot only: perpetuals are in the order of their universe.
+    """
+
+    coin: str | None = None
+    day_base_vlm: float | None = None
+    day_ntl_vlm: float = 0.0
 
 
 class Embedded(Struct, frozen=True, gc=False):

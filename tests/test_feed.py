@@ -8,22 +8,24 @@ import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from monitor.budget import ConnectionBudget, MessageBudget, SubscriptionBudget
 from monitor.clock import ExchangeClock
-from monitor.feed import MARKETS_PER_SOCKET, Connection, Timing, needed, share_out
+from monitor.feed import Connection
 from monitor.ledger import Stream
 from monitor.protocol import Candle
+from monitor.sharing import Share
+from monitor.sockets import Timing
 
 PATIENCE_S = 30
 NOW_MS = 1_791_278_880_000.0
@@ -46,8 +48,8 @@ def bbo_frame(time_ms: float) -> str:
     return json.dumps({"channel": "bbo", "data": data})
 
 
-def ack(subscription: Any) -> str:
-    data = {"method": "subscribe", "subscription": subscription}
+def ack(subscription: Any, method: str = "subscribe") -> str:
+    data = {"method": method, "subscription": subscription}
     return json.dumps({"channel": "subscriptionResponse", "data": data})
 
 
@@ -58,6 +60,7 @@ class Exchange:
         self.behaviours = behaviours
         self.sockets: list[ServerConnection] = []
         self.asked: list[list[dict[str, Any]]] = []
+        self.left: list[dict[str, Any]] = []
         self.pings = 0
 
     async def handle(self, connection: ServerConnection) -> None:
@@ -72,8 +75,11 @@ class Exchange:
         if document == {"method": "ping"}:
             self.pings += 1
             return None
-        assert document["method"] == "subscribe"
         subscription: dict[str, Any] = document["subscription"]
+        if document["method"] == "unsubscribe":
+            self.left.append(subscription)
+            return subscription
+        assert document["method"] == "subscribe"
         self.asked[self.sockets.index(connection)].append(subscription)
         return subscription
 
@@ -108,22 +114,31 @@ class Heard:
 
     def __init__(self) -> None:
         self.candles: list[Candle] = []
+        self.told: list[Stream] = []
+        self.order: list[tuple[str, str, Stream]] = []
+        self.unwatches: list[tuple[str, Stream]] = []
         self.watched: list[tuple[str, Stream]] = []
         self.gone: list[Stream] = []
         self.unread: list[Stream] = []
         self.counts: Counter[str] = Counter()
 
-    def candle(self, candle: Candle) -> None:
+    def candle(self, candle: Candle, stream: Stream) -> None:
         self.candles.append(candle)
+        self.told.append(stream)
 
     def unreadable(self, stream: Stream) -> None:
         self.unread.append(stream)
 
     def watching(self, coin: str, stream: Stream) -> None:
         self.watched.append((coin, stream))
+        self.order.append(("watching", coin, stream))
+
+    def unwatched(self, coin: str, stream: Stream) -> None:
+        self.unwatches.append((coin, stream))
 
     def lost(self, stream: Stream) -> None:
         self.gone.append(stream)
+        self.order.append(("lost", "", stream))
 
     def count(self, counter: str) -> None:
         self.counts[counter] += 1
@@ -165,7 +180,7 @@ class Bench:
         return Connection(
             "1",
             url,
-            coins,
+            Share(coins),
             "BTC",
             self.heard,
             self.clock,
@@ -184,6 +199,7 @@ class Bench:
         async with serve(self.exchange.handle, "127.0.0.1", 0, compression=None) as server:
             port = next(iter(server.sockets)).getsockname()[1]
             connection = self.connection(url or f"ws://127.0.0.1:{port}/ws", coins, timing)
+            self.connected = connection
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(connection.run)
                 with anyio.fail_after(PATIENCE_S):
@@ -206,25 +222,6 @@ async def refused(bench: Bench, attempts: int) -> None:
     """Wait for so many more attempts to connect."""
     before = bench.attempts
     await until(lambda: bench.attempts > before + attempts)
-
-
-def test_markets_are_shared_out_evenly_and_none_is_lost() -> None:
-    @given(st.integers(0, 700), st.integers(1, 250))
-    def shares(count: int, per_socket: int) -> None:
-        coins = [str(k) for k in range(count)]
-        dealt = share_out(coins, per_socket=per_socket)
-        assert sorted(coin for share in dealt for coin in share) == sorted(coins)
-        sizes = [len(share) for share in dealt]
-        assert max(sizes) - min(sizes) <= 1
-        assert max(sizes) <= per_socket
-
-    shares()
-
-
-def test_each_socket_needs_a_beacon_besides_its_markets() -> None:
-    for count in (0, 1, MARKETS_PER_SOCKET, MARKETS_PER_SOCKET + 1, 999):
-        shares = share_out([str(k) for k in range(count)])
-        assert needed(count) == sum(len(share) + 1 for share in shares)
 
 
 def test_what_is_acknowledged_is_watched_on_the_socket_that_tells_it() -> None:
@@ -516,6 +513,135 @@ def test_messages_are_counted_in_their_budget() -> None:
         async with bench.running(coins=tuple(f"C{k}" for k in range(40))):
             await until(lambda: len(bench.heard.watched) == 40)
             assert bench.messages.spent(bench.clock.now_ms()) == 41
+
+    anyio.run(main)
+
+
+async def knowing(connection: ServerConnection, exchange: Exchange) -> None:
+    """Polite, but a subscription to NOPE costs the socket: at once, without a word."""
+    async for message in connection:
+        subscription = exchange.take(connection, message)
+        if subscription is None:
+            await connection.send('{"channel":"pong"}')
+        elif subscription["coin"] == "NOPE":
+            connection.transport.abort()
+            return
+        else:
+            method = json.loads(message)["method"]
+            await connection.send(ack(subscription, method))
+
+
+def test_a_name_that_costs_the_socket_is_left_out_said_once_and_the_others_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    coins = ("A", "B", "C", "NOPE", "D", "E")
+
+    async def main() -> None:
+        bench = Bench(knowing)
+        async with bench.running(coins=coins, timing=QUICK):
+            await until(lambda: bench.heard.counts["quarantined"])
+            await until(lambda: told(bench) == set(coins) - {"NOPE"})
+            died = len(bench.exchange.sockets)
+            pings = bench.exchange.pings
+            await until(lambda: bench.exchange.pings > pings + 8)
+            assert len(bench.exchange.sockets) == died <= 8
+        assert bench.heard.counts["quarantined"] == 1
+
+    anyio.run(main)
+    said = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert len(said) == 1
+    assert said[0].startswith("market NOPE: the exchange ends the socket that asks for it")
+
+
+def told(bench: Bench) -> set[str]:
+    """The coins that some socket tells now."""
+    heard = bench.heard
+    left = Counter((coin, id(stream)) for coin, stream in heard.unwatches)
+    counted = Counter((coin, id(stream)) for coin, stream in heard.watched)
+    gone = {id(stream) for stream in heard.gone}
+    return {coin for (coin, stream) in counted - left if stream not in gone}
+
+
+def test_a_socket_that_gets_old_is_replaced_before_it_ends() -> None:
+    async def main() -> None:
+        bench = Bench(knowing)
+        bench.clock.observe(NOW_MS + 15_000.0, trusted=True)  # the middle of a minute
+        timing = replace(QUICK, renew=0.2)
+        async with bench.running(timing=timing):
+            await until(lambda: bench.heard.counts["renewals"] >= 3)
+            first = bench.heard.watched[0][1]
+            assert bench.exchange.sockets[0].close_code == 1000
+        streams = list(dict.fromkeys(stream for _, stream in bench.heard.watched))
+        assert streams[0] is first
+        # Each new one told everything before the old one was gone.
+        order = bench.heard.order
+        for old, new in pairwise(streams[:4]):
+            for coin in ("BTC", "ETH"):
+                assert order.index(("watching", coin, new)) < order.index(("lost", "", old))
+
+    anyio.run(main)
+
+
+def test_without_room_for_both_sockets_the_rest_is_asked_for_when_the_old_one_is_closed() -> None:
+    async def main() -> None:
+        bench = Bench(knowing)
+        bench.clock.observe(NOW_MS + 15_000.0, trusted=True)
+        bench.subscriptions = SubscriptionBudget(5)
+        async with bench.running(timing=replace(QUICK, renew=0.2)):
+            await until(lambda: bench.heard.counts["renewals"] >= 2)
+            await until(lambda: told(bench) == {"BTC", "ETH"})
+            assert bench.subscriptions.used <= 5
+        order = bench.heard.order
+        streams = list(dict.fromkeys(stream for _, stream in bench.heard.watched))
+        first, second = streams[:2]
+        assert order.index(("watching", "BTC", second)) < order.index(("lost", "", first))
+        assert order.index(("watching", "ETH", second)) > order.index(("lost", "", first))
+
+    anyio.run(main)
+
+
+def test_a_successor_that_does_not_answer_replaces_nobody() -> None:
+    async def main() -> None:
+        bench = Bench(knowing, silent, knowing)
+        bench.clock.observe(NOW_MS + 15_000.0, trusted=True)
+        timing = replace(QUICK, renew=0.2, settle=0.3, silence=5.0, steady=0.1)
+        async with bench.running(timing=timing):
+            await until(lambda: bench.heard.counts["renewals"])
+            await until(lambda: told(bench) == {"BTC", "ETH"})
+        streams = list(dict.fromkeys(stream for _, stream in bench.heard.watched))
+        order = bench.heard.order
+        assert order.index(("watching", "ETH", streams[1])) < order.index(("lost", "", streams[0]))
+
+    anyio.run(main)
+
+
+def test_sockets_are_replaced_in_the_middle_of_a_minute_only() -> None:
+    async def main() -> None:
+        bench = Bench(knowing)
+        bench.clock.observe(NOW_MS + 55_000.0, trusted=True)
+        async with bench.running(timing=replace(QUICK, renew=0.05)):
+            pings = bench.exchange.pings
+            await until(lambda: bench.exchange.pings > pings + 8)
+            assert len(bench.exchange.sockets) == 1
+            bench.clock.observe(NOW_MS + 60_000.0 + 12_000.0, trusted=True)
+
+    anyio.run(main)
+
+
+def test_a_market_that_is_asked_for_again_is_unsubscribed_first() -> None:
+    async def main() -> None:
+        bench = Bench(knowing)
+        async with bench.running(timing=QUICK):
+            await until(lambda: len(bench.heard.watched) == 2)
+            stream = bench.heard.watched[0][1]
+            assert not bench.connected.again("SOL", stream)
+            assert not bench.connected.again("ETH", Stream())
+            assert bench.connected.again("ETH", stream)
+            assert bench.heard.unwatches == [("ETH", stream)]
+            await until(lambda: len(bench.heard.watched) == 3)
+            assert bench.heard.watched[2] == ("ETH", stream)
+            assert [each["coin"] for each in bench.exchange.left] == ["ETH"]
+            assert len(bench.exchange.sockets) == 1
 
     anyio.run(main)
 

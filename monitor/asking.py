@@ -1,0 +1,100 @@
+"""REST, asked: what the engine wants to know, sent as fast as the budget lets it.
+
+What to ask, and what an answer proves, is `history`'s; what may be spent is `budget`'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from .book import INTERVAL_MS
+from .clock import ExchangeClock
+from .engine import Engine
+from .errors import ProtocolError, RestError
+from .ledger import Ask
+from .logs import RateLimited
+from .progress import FillProgress
+from .rest import InfoClient
+
+__all__ = ["Asking"]
+
+log = logging.getLogger(__name__)
+
+ASK_S = 0.25
+URGENT_AT_ONCE, BACKGROUND_AT_ONCE = 4, 2
+"""Requests under way in each lane: who waits for the background's budget holds up no repair."""
+_DAY_MS = 86_400_000
+_DAYS_BACK = 4_000
+
+
+class Asking:
+    """Sends what `engine.history` wants to know, the most urgent first, a few at a time.
+
+    `news` is called when readers can see something new. `same_source` is awaited after each answer
+    of an embedded exchange; OSError there, and the answer does not count.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        client: InfoClient,
+        clock: ExchangeClock,
+        news: Callable[[], None],
+        same_source: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        self._engine = engine
+        self._client = client
+        self._clock = clock
+        self._news = news
+        self._same_source = same_source
+        self._notes = RateLimited(log)
+        self._progress = FillProgress(len(engine.book.coins))
+        self._under_way = {True: 0, False: 0}
+
+    def close(self) -> None:
+        """Take the progress off the terminal. Idempotent."""
+        self._progress.close()
+
+    async def run(self, tasks: TaskGroup) -> None:
+        """Ask until cancelled; the requests are tasks of `tasks`."""
+        history, under_way = self._engine.history, self._under_way
+        while True:
+            free = {
+                True: URGENT_AT_ONCE - under_way[True],
+                False: BACKGROUND_AT_ONCE - under_way[False],
+            }
+            for ask in history.wanted(self._clock.now_ms()) if any(free.values()) else ():
+                if free[ask.urgent] > 0:
+                    free[ask.urgent] -= 1
+                    under_way[ask.urgent] += 1
+                    history.sent(ask)
+                    tasks.start_soon(self._settle, ask)
+            await anyio.sleep(ASK_S / min(self._clock.rate, 10.0))
+
+    async def _settle(self, ask: Ask) -> None:
+        book, history = self._engine.book, self._engine.history
+        coin = book.coins[ask.market]
+        end_ms = (ask.last + 1) * INTERVAL_MS - 1
+        start_ms, interval = ask.first * INTERVAL_MS, "1m"
+        if ask.kind == "last_close":
+            start_ms, interval = start_ms - _DAYS_BACK * _DAY_MS, "1d"
+        try:
+            rows = await self._client.candles(coin, start_ms, end_ms, interval, urgent=ask.urgent)
+            if self._same_source is not None:
+                # A run never comes back: if it is still the same, it was when it answered.
+                await self._same_source()
+        except (RestError, ProtocolError, OSError) as error:
+            book.counters["rest_errors"] += 1
+            self._notes.log(f"rest {coin}", logging.WARNING, "history of %s: %s", coin, error)
+            history.failed(ask, self._clock.now_ms())
+            return
+        finally:
+            self._under_way[ask.urgent] -= 1
+        if history.answer(ask, rows, self._clock.now_ms(), time.monotonic_ns()):
+            self._news()
+        self._progress.update(sum(ledger.filled for ledger in book.ledgers))

@@ -1,0 +1,140 @@
+"""Streams that fall silent while their socket goes on: found, and subscribed anew.
+
+What the sockets tell goes through here on its way to a `Witness`; every second its findings are
+acted upon. Markets that only one socket tells are compared with the day's volumes, which REST is
+asked for once a minute: 20 weight a dex that has such markets.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import anyio
+
+from .book import INTERVAL_MS
+from .clock import ExchangeClock
+from .engine import Engine
+from .errors import ProtocolError, RestError
+from .feed import Connection
+from .ledger import Stream
+from .logs import RateLimited
+from .markets import Market
+from .protocol import Candle, check_candle
+from .rest import InfoClient
+from .witness import PATIENCE_S, Witness
+
+__all__ = ["Stalls", "day_volumes", "places"]
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+WEIGH_MS = 60_000
+_QUICKEST = 10.0
+"""However fast an embedded exchange runs, this machine's delays stay: patience shrinks no more."""
+
+Place: TypeAlias = "str | None"
+"""Where a market is listed: a dex ("" the first), None for spot."""
+
+
+def places(markets: Sequence[Market]) -> list[Place]:
+    """Where these markets are listed, each place once."""
+    return list(dict.fromkeys(None if each.kind == "spot" else each.dex for each in markets))
+
+
+async def day_volumes(
+    client: InfoClient, listed: Sequence[Place], *, urgent: bool = False
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Volumes of a day by coin, in units of the base and of the quote currency.
+
+    Raises RestError, ProtocolError.
+    """
+    base: dict[str, float] = {}
+    quote: dict[str, float] = {}
+    for place in listed:
+        for coin, context in (await client.day_volumes(place, urgent=urgent)).items():
+            quote[coin] = context.day_ntl_vlm
+            if context.day_base_vlm is not None:
+                base[coin] = context.day_base_vlm
+    return base, quote
+
+
+class Stalls:
+    """Looks after the streams of `connections`; `news` is called when readers can see something."""
+
+    def __init__(
+        self, engine: Engine, client: InfoClient, clock: ExchangeClock, news: Callable[[], None]
+    ) -> None:
+        self.connections: Sequence[Connection] = ()
+        self._engine = engine
+        self._client = client
+        self._clock = clock
+        self._news = news
+        self._pace = min(max(clock.rate, 1.0), _QUICKEST)
+        self._witness = Witness(PATIENCE_S / self._pace)
+        self._notes = RateLimited(log)
+
+    def told(self, candle: Candle, stream: Stream, now_ms: float) -> None:
+        """A candle frame came on `stream`."""
+        if candle.trades > 0 and check_candle(candle, now_ms=now_ms) is None:
+            now_s = self._clock.monotonic()
+            self._witness.told(candle.coin, stream, candle.open_ms, candle.trades, now_s)
+
+    def watching(self, coin: str, stream: Stream) -> None:
+        """See `sockets.Listener`."""
+        self._witness.watching(coin, stream, self._clock.monotonic())
+
+    def unwatched(self, coin: str, stream: Stream) -> None:
+        """See `sockets.Listener`."""
+        self._witness.unwatched(coin, stream)
+
+    def lost(self, stream: Stream) -> None:
+        """See `sockets.Listener`."""
+        self._witness.lost(stream)
+
+    async def look(self) -> None:
+        """Act upon what the witness finds, until cancelled."""
+        while True:
+            await anyio.sleep(LOOK_S / self._pace)
+            now_s = self._clock.monotonic()
+            for coin, stream, heard_s in self._witness.silent(now_s):
+                self._renew(coin, stream, now_s - heard_s)
+
+    def _renew(self, coin: str, stream: Stream, silent_s: float) -> None:
+        book = self._engine.book
+        market = book.index[coin]
+        if not any(each.again(coin, stream) for each in self.connections):
+            return
+        book.counters["stalls"] += 1
+        self._notes.log(
+            "stall",
+            logging.WARNING,
+            "socket %s: silent about %s for %.0f s, against evidence: subscribed anew",
+            stream.name,
+            coin,
+            silent_s,
+        )
+        if book.ledgers[market].since is None:
+            # Nobody else has told what this stream has not: its silence proved nothing.
+            now_ms = self._clock.now_ms()
+            since_ms = now_ms - silent_s * 1_000.0 * self._clock.rate
+            book.ledgers[market].disbelieve(
+                int(since_ms // INTERVAL_MS), int(now_ms // INTERVAL_MS)
+            )
+        self._news()
+
+    async def weigh(self, markets: Sequence[Market]) -> None:
+        """Compare the streams of `markets` with the day's volumes, until cancelled."""
+        listed = places(markets)
+        coins = {market.coin for market in markets}
+        while listed:
+            await self._clock.sleep_until(self._clock.now_ms() + WEIGH_MS)
+            try:
+                volumes, _ = await day_volumes(self._client, listed)
+            except (RestError, ProtocolError) as error:
+                self._engine.book.counters["rest_errors"] += 1
+                self._notes.log("volumes", logging.WARNING, "the day's volumes: %s", error)
+                continue
+            mine = {coin: volume for coin, volume in volumes.items() if coin in coins}
+            self._witness.volumes(mine, self._clock.monotonic())
