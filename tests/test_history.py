@@ -739,3 +739,29 @@ def test_an_answer_that_comes_after_another_outage_is_still_used_or_asked_again(
     desk.settle()
     assert kit.span(desk.engine)[0] == kit.word(desk.engine, "origin")
     desk.check()
+
+
+# --- a silence that proved nothing ----------------------------------------------------------------
+
+
+def test_minutes_carried_over_a_silence_that_proved_nothing_are_asked_about_and_put_right() -> None:
+    desk = kit.filled()
+    desk.go_to(BAR + 1, 10.0)
+    desk.settle()
+    desk.miss(BAR + 2)
+    desk.go_to(BAR + 5, 30.0)
+    assert kit.word(desk.engine, "closed") == BAR + 4
+    assert kit.flags(desk.engine, BAR + 2) == CARRIED | CLOSED
+    desk.settle()
+    assert kit.flags(desk.engine, BAR + 2) == CARRIED | CLOSED, "nothing speaks against it"
+    desk.engine.book.ledgers[0].disbelieve(BAR + 1, BAR + 5)
+    (asked,) = desk.settle()
+    assert asked.kind == "confirm"
+    assert asked.first <= BAR + 2 <= asked.last
+    assert kit.row(desk.engine, BAR + 2)["trades"] == 3
+    assert kit.flags(desk.engine, BAR + 2) == CLOSED | CONFIRMED
+    desk.check()
+    desk.go_to(BAR + 6, 30.0)
+    assert [ask.kind for ask in desk.settle()] == ["confirm"], "the last of it has ended since"
+    desk.go_to(BAR + 9, 30.0)
+    assert desk.settle() == []

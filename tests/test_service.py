@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from monitor import service
 from monitor.budget import WeightBudget
 from monitor.clock import ExchangeClock
 from monitor.errors import DelistedMarket, SettingsError, SourceChanged, UnknownMarket
-from monitor.exchange import Closing, ExchangeConfig, Market, Running, serve
+from monitor.exchange import Closing, ExchangeConfig, Market, Running, Session, serve
+from monitor.exchange.sessions import Subscription
 from monitor.ledger import Stream
 from monitor.markets import Market as Listed
 from monitor.protocol import Candle
@@ -44,6 +46,9 @@ BUSY = ExchangeConfig(
     ),
     rate=20.0,
 )
+
+
+CANDLES = Subscription("candle", "1m", "BTC")
 
 
 @pytest.fixture(autouse=True)
@@ -326,6 +331,71 @@ def test_markets_are_stale_while_the_exchange_is_away_and_live_again_after(
         assert store.health()["counters"]["disconnects"] == 2
 
     following(segment_name, body)
+
+
+def test_with_one_socket_of_a_pair_lost_rows_go_on_as_if_nothing_had_happened(
+    segment_name: str,
+) -> None:
+    async def body(running: Running, store: ringbuf.Store) -> None:
+        ring = store["btcusd_perp"]
+        await until(lambda: both(running))
+        running.exchange.limits.connects.limit = 0  # it does not come back
+        first = next(iter(running.exchange.sessions.values()))
+        first.doom(running.exchange.now_ms, Closing())
+        await until(lambda: store.health()["counters"]["disconnects"] == 1)
+        newest, frames = ring.state()["newest"], ring.state()["frames"]
+        while ring.state()["closed"] < newest + 2 or ring.state()["frames"] < frames + 20:
+            assert ring.status == "live"
+            await anyio.sleep(0.005)
+
+    following(segment_name, body)
+
+
+def both(running: Running) -> bool:
+    """Do two sockets have BTC's candles?"""
+    return sum(CANDLES in each.subscriptions for each in running.exchange.sessions.values()) == 2
+
+
+def test_a_stream_that_falls_silent_is_found_by_the_other_and_subscribed_anew(
+    segment_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(running: Running, store: ringbuf.Store) -> None:
+        await until(lambda: both(running))
+        for session in list(running.exchange.sessions.values()):
+            before = store.health()["counters"]["stalls"]
+            session.muted.add(CANDLES)
+            await until(partial(heard_again, session))
+            await until(lambda: store.health()["counters"]["stalls"] > before)  # noqa: B023
+        assert store.health()["counters"]["disconnects"] == 0
+
+    following(segment_name, body)
+    assert any("silent about BTC" in record.getMessage() for record in caplog.records)
+
+
+def heard_again(session: Session) -> bool:
+    return CANDLES in session.subscriptions and CANDLES not in session.muted
+
+
+def test_a_lone_stream_that_falls_silent_is_found_by_the_day_s_volume_and_rows_are_put_right(
+    segment_name: str,
+) -> None:
+    async def body(running: Running, store: ringbuf.Store) -> None:
+        ring = store["btcusd_perp"]
+        (session,) = running.exchange.sessions.values()
+        await anyio.lowlevel.checkpoint()
+        session.muted.add(CANDLES)
+        await until(lambda: store.health()["counters"]["stalls"] >= 1)
+        found = ring.state()["newest"]
+        await until(lambda: ring.state()["confirmed"] > found)
+        rows = ring.snapshot(closed=True)
+        times = rows["time"].astype("M8[ms]").astype(int)
+        sure = times <= ring.state()["confirmed"] * MINUTE_MS
+        truth = running.exchange.truth("BTC", int(times[0]), int(times[-1]))
+        traded = {row.open_ms: row.trades for row in truth}
+        ours = zip(times[sure].tolist(), rows["trades"][sure].tolist(), strict=True)
+        assert all(traded[moment] == trades for moment, trades in ours)
+
+    following(segment_name, body, redundant=False)
 
 
 def test_readers_are_woken_as_soon_as_something_is_published(segment_name: str) -> None:
