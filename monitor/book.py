@@ -27,6 +27,7 @@ __all__ = [
     "GRACE_MS",
     "INTERVAL_MS",
     "LIVE",
+    "REJECTED",
     "STALE",
     "STATUSES",
     "TROUBLED",
@@ -39,10 +40,13 @@ GRACE_MS: Final = 2_500.0
 """After a minute's end, how long its last frame may still be on its way: the exchange sends at most
 one or two a second for a market."""
 
-STATUSES: Final = ("syncing", "live", "quiet", "stale")
+STATUSES: Final = ("syncing", "live", "quiet", "stale", "delisted")
 TROUBLED: Final = ("syncing", "stale")
 """Those of them that say that a market is not up to date."""
-_SYNCING, LIVE, _QUIET, STALE = range(4)
+_SYNCING, LIVE, _QUIET, STALE, _DELISTED = range(5)
+
+REJECTED: Final = "rejected_"
+"""Before the reason that `protocol.check_candle` gives, with ``_`` for a blank: its counter."""
 
 COUNTERS: Final = (
     "frames",
@@ -50,6 +54,14 @@ COUNTERS: Final = (
     "older",
     "late",
     "rejected",
+    "rejected_coin",
+    "rejected_future",
+    "rejected_interval",
+    "rejected_no_trades",
+    "rejected_price",
+    "rejected_time",
+    "rejected_trades",
+    "rejected_volume",
     "unknown_coin",
     "malformed",
     "opened",
@@ -61,12 +73,18 @@ COUNTERS: Final = (
     "lost_histories",
     "rest_requests",
     "rest_weight",
+    "rest_weight_minute",
     "rest_errors",
     "connects",
     "disconnects",
     "renewals",
     "stalls",
     "quarantined",
+    "delisted",
+    "sockets",
+    "on_two_sockets",
+    "lag_p50_ms",
+    "lag_p99_ms",
     "names_restored",
 )
 
@@ -202,7 +220,9 @@ class Book:
         newest = self.newest(market)
         since = ledger.since
         hole = newest >= 0 and (not self.whole(market) or newest + 1 < (since or 0))
-        if since is None:
+        if ledger.delisted:
+            status = _DELISTED
+        elif since is None:
             status = STALE if newest >= 0 else _SYNCING
         elif not ledger.filled or hole:
             status = _SYNCING

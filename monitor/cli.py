@@ -57,9 +57,12 @@ def _plain_errors() -> Iterator[None]:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """The one error inside of task groups' wrappers; the wrapper where there are several."""
-    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
-    return _innermost(inner[0]) if len(inner) == 1 else error
+    """The one error inside of task groups' wrappers; the wrapper where there are several.
+
+    Two sockets may have found out the same thing: that is one error.
+    """
+    inner = [_innermost(each) for each in getattr(error, "exceptions", ())]
+    return inner[0] if len({(type(each), str(each)) for each in inner}) == 1 else error
 
 
 def _load(**overrides: object) -> Settings:
@@ -231,10 +234,15 @@ def _sentence(health: dict[str, object]) -> str:
     for market in markets.values():
         by_status[market["status"]] = by_status.get(market["status"], 0) + 1
     counted = ", ".join(f"{count} {status}" for status, count in sorted(by_status.items()))
-    return (
+    counters = health["counters"]
+    assert isinstance(counters, dict)
+    from reading.counting import counted as counts
+
+    line = (
         f"{health['status']}: store {health['name']}, writer {writer['pid']}, heartbeat "
         f"{float(str(health['heartbeat_age_s'])):.1f} s ago, {len(markets)} markets ({counted})"
     )
+    return "\n".join([line, *([" · ".join(told)] if (told := counts(counters)) else [])])
 
 
 @main.group()

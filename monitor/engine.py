@@ -22,7 +22,7 @@ from ringbuf.layout import WORD
 from ringbuf.writer import Writer
 
 from . import kernels
-from .book import GRACE_MS, INTERVAL_MS, LIVE, Book
+from .book import GRACE_MS, INTERVAL_MS, LIVE, REJECTED, Book
 from .history import History
 from .ledger import Ledger, Stream
 from .protocol import Candle, check_candle
@@ -86,6 +86,8 @@ class Engine:
             self._reject(market, candle, fault or "no trades", now_ms)
             return False
         ledger = book.ledgers[market]
+        if ledger.delisted:
+            return False  # nobody watches it: what it tells now could never be closed
         ledger.heard_ms = now_ms
         bar = candle.open_ms // INTERVAL_MS
         code = self._place(market, candle, ledger.certain, False, now_ms, now_ns)
@@ -136,6 +138,7 @@ class Engine:
     def _reject(self, market: int, candle: Candle, fault: str, now_ms: float) -> None:
         book = self.book
         book.counters["rejected"] += 1
+        book.counters[REJECTED + fault.replace(" ", "_")] += 1
         book.controls[market, _REJECTED] += 1
         book.note(f"rejected {candle.coin}", f"rejected for its {fault}: {candle}")
         self._doubt(market, candle.open_ms // INTERVAL_MS, now_ms)
@@ -191,6 +194,14 @@ class Engine:
         for market in range(len(self.book.ledgers)) if markets is None else markets:
             if self.book.ledgers[market].streams.pop(stream, None) is not None:
                 self.book.judge(market, now_ms)
+
+    def delist(self, market: int, now_ms: float, *, delisted: bool = True) -> None:
+        """The exchange trades `market` no more, or again: its rows stay, nobody tells new ones."""
+        ledger = self.book.ledgers[market]
+        ledger.delisted = delisted
+        if delisted:
+            ledger.streams.clear()
+        self.book.judge(market, now_ms)
 
     # -- time ----------------------------------------------------------------------------------
 

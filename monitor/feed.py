@@ -129,6 +129,12 @@ class Connection:
                 return True
         return False
 
+    def renew(self, coin: str) -> None:
+        """Subscribe `coin` anew wherever it is subscribed; sockets to come ask for it."""
+        self._forgotten.discard(coin)
+        for socket in self._sockets:
+            socket.roster.renew(_candles(coin))
+
     def forget(self, coin: str) -> None:
         """Sockets to come do not ask for `coin` any more: the exchange no longer knows it."""
         self._forgotten.add(coin)

@@ -15,7 +15,7 @@ import numpy as np
 from ringbuf.layout import WORD
 
 from . import kernels
-from .book import INTERVAL_MS, Book
+from .book import INTERVAL_MS, REJECTED, Book
 from .ledger import Ask, Ledger
 from .protocol import Candle, check_candle
 from .rows import RETENTION, Existing, Settled, settle
@@ -213,6 +213,7 @@ class History:
                 valid.append(row)
                 continue
             book.counters["rejected"] += 1
+            book.counters[REJECTED + fault] += 1
             book.note(f"rejected {coin}", f"REST row rejected for its {fault}: {row}")
             bar = row.open_ms // INTERVAL_MS
             if ask.first <= bar <= ask.last or interval_ms != INTERVAL_MS:

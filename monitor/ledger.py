@@ -60,6 +60,7 @@ class Ledger:
     traded: newest bar that had a trade. heard_ms: exchange's time of the last frame.
     asked: the request under way. attempts: answers in a row that lagged behind the socket.
     status: what readers were last told, see `book.STATUSES`.
+    delisted: the exchange trades it no more.
     unsure: first and last bar of a silence that turned out to prove nothing; REST is to be asked.
     """
 
@@ -73,6 +74,7 @@ class Ledger:
     retry_ms: float = 0.0
     attempts: int = 0
     status: int = 0
+    delisted: bool = False
     unsure: tuple[int, int] | None = None
 
     @property

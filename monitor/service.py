@@ -33,7 +33,9 @@ from .clock import ExchangeClock
 from .engine import Engine
 from .errors import ProtocolError, RestError, SourceChanged
 from .feed import Connection
+from .lags import Lags
 from .ledger import Stream
+from .listing import Listing
 from .logs import RateLimited
 from .markets import Market, resolve
 from .opening import HEARTBEAT_S, Interim, kept_names, open_for
@@ -102,6 +104,13 @@ class Service:
         self._same_source = same
         self._asking = Asking(self.engine, client, clock, self.publish_soon, same)
         self._stalls = Stalls(self.engine, client, clock, self.publish_soon)
+        self._listing = Listing(
+            self.engine, markets, settings.markets, client, clock, self._stalls, self.publish_soon
+        )
+        self._lags = Lags()
+        for market in markets:
+            if market.delisted:
+                self.engine.delist(self.engine.book.index[market.coin], clock.now_ms())
         self._publishing = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -121,8 +130,11 @@ class Service:
 
     def watching(self, coin: str, stream: Stream) -> None:
         """See `sockets.Listener`."""
+        market = self.engine.book.index[coin]
+        if self.engine.book.ledgers[market].delisted:
+            return  # it is accepted, and silent for good: no stream tells about it
         self._stalls.watching(coin, stream)
-        self.engine.watch(self.engine.book.index[coin], stream, self._clock.now_ms())
+        self.engine.watch(market, stream, self._clock.now_ms())
         self.publish_soon()
 
     def unwatched(self, coin: str, stream: Stream) -> None:
@@ -136,6 +148,10 @@ class Service:
         self._stalls.lost(stream)
         self.engine.unwatch(stream, self._clock.now_ms())
         self.publish_soon()
+
+    def lagged(self, ms: float) -> None:
+        """See `sockets.Listener`."""
+        self._lags.add(ms / self._clock.rate)
 
     def count(self, counter: str) -> None:
         """See `sockets.Listener`."""
@@ -194,6 +210,7 @@ class Service:
             tasks.start_soon(self._stalls.look)
             alone = [market for market in self._living if market.coin not in paired]
             tasks.start_soon(self._stalls.weigh, alone)
+            tasks.start_soon(self._listing.watch)
             await self._asking.run(tasks)
 
     @property
@@ -256,11 +273,22 @@ class Service:
                     "3.13 without unregistering it",
                     writer.spec.name,
                 )
-            counters["rest_requests"] = self._client.requests
-            counters["rest_weight"] = self._weights.total
+            self._measure()
             writer.counters[: len(names)] = [counters[name] for name in names]
             self._tell_notes()
             await anyio.sleep(HEARTBEAT_S)
+
+    def _measure(self) -> None:
+        """The counters that say how things are, not how often they happened."""
+        counters, ledgers = self._counters, self.engine.book.ledgers
+        counters["rest_requests"] = self._client.requests
+        counters["rest_weight"] = self._weights.total
+        counters["rest_weight_minute"] = self._weights.spent(self._clock.now_ms())
+        counters["sockets"] = counters["connects"] - counters["disconnects"]
+        counters["on_two_sockets"] = sum(len(ledger.streams) > 1 for ledger in ledgers)
+        counters["delisted"] = sum(ledger.delisted for ledger in ledgers)
+        median, worst = self._lags.percentiles((0.5, 0.99))
+        counters["lag_p50_ms"], counters["lag_p99_ms"] = round(median), round(worst)
 
     def _tell_notes(self) -> None:
         notes = self.engine.book.notes

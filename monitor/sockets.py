@@ -85,6 +85,9 @@ class Listener(Protocol):
     def lost(self, stream: Stream) -> None:
         """`stream` is gone; nothing of what it told is proven beyond its ``alive_ms``."""
 
+    def lagged(self, ms: float) -> None:
+        """A frame of the beacon came so much later than the quickest of late; exchange's ms."""
+
     def count(self, counter: str) -> None:
         """Something happened that is counted by name."""
 
@@ -281,6 +284,7 @@ class Socket:
         elif type(event) is Bbo:
             if self._clock.observe(event.time_ms):
                 self._prove(event.time_ms)
+                self._listener.lagged(self._clock.lag_ms)
         elif type(event) is Pong:
             if self._pings:
                 self._prove(self._pings.pop(0))

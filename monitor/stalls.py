@@ -75,6 +75,16 @@ class Stalls:
         self._witness = Witness(PATIENCE_S / self._pace)
         self._notes = RateLimited(log)
 
+    def subscribe_anew(self, coin: str) -> None:
+        """Have every socket tell `coin` from its present state on."""
+        for connection in self.connections:
+            connection.renew(coin)
+
+    def forget(self, coin: str) -> None:
+        """Sockets to come do not ask for `coin`, which the exchange does not know any more."""
+        for connection in self.connections:
+            connection.forget(coin)
+
     def told(self, candle: Candle, stream: Stream, now_ms: float) -> None:
         """A candle frame came on `stream`."""
         if candle.trades > 0 and check_candle(candle, now_ms=now_ms) is None:

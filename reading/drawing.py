@@ -9,6 +9,7 @@ from itertools import groupby
 
 import ringbuf
 
+from .counting import counted
 from .selection import DEMO_SEGMENT, FIRST_STAT, PRICES, Row, rows
 from .text import NONE, Painted, age, compact, digits_for, fixed, flow, magnitude, paint
 
@@ -47,8 +48,10 @@ def table(
     height: int | None = None,
     color: bool = False,
     note: str = "",
+    counts: bool = False,
 ) -> str:
-    """`rows` for people. The first line says where they come from; `note` is one more line.
+    """`rows` for people. The first line says where they come from; `note` is one more line, with
+    `counts` what the service has counted is another.
 
     In `width` characters (None: as many as it takes) open, high and low give way first, then
     ATR's percentage, trades and volume; stats never do: what does not fit follows in another
@@ -58,6 +61,9 @@ def table(
     found = rows(store, markets=markets, stats=stats, last=last, closed=closed)
     units = {column["name"]: column["unit"] for column in store.document["columns"]}
     lines = flow(_headline(store), " · ", width, color)
+    if counts and store.life == "running":
+        told = [(part, "faint") for part in counted(store.health()["counters"])]
+        lines += flow(told, " · ", width, color)
     if note:
         lines.append(paint(note, "stale", color))
     bottom = _hints(found)

@@ -73,12 +73,12 @@ def watch(
                         click.echo(text, nl=False)
                 elif screen:
                     size = shutil.get_terminal_size()
-                    text = drawn(store, chosen, height=size.lines - 1, note=note)
+                    text = drawn(store, chosen, height=size.lines - 1, note=note, counts=True)
                     foot = paint("Ctrl-C ends", "faint", colorful())
                     click.echo(_frame([*text.split("\n"), foot]), nl=False, color=True)
                 else:
                     gap = "\n" if text else ""
-                    text = drawn(store, chosen, note=note)
+                    text = drawn(store, chosen, note=note, counts=True)
                     click.echo(gap + text)
                 if over():
                     break
@@ -135,11 +135,18 @@ def _frame(lines: Iterable[str]) -> str:
 
 
 def drawn(
-    store: ringbuf.Store, chosen: Choice, *, height: int | None = None, note: str = ""
+    store: ringbuf.Store,
+    chosen: Choice,
+    *,
+    height: int | None = None,
+    note: str = "",
+    counts: bool = False,
 ) -> str:
     """The table as stdout can show it: in colour and its width on a terminal, whole elsewhere."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return table(store, **chosen, width=width, height=height, color=colorful(), note=note)
+    return table(
+        store, **chosen, width=width, height=height, color=colorful(), note=note, counts=counts
+    )
 
 
 def on_terminal() -> bool:

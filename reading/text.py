@@ -27,6 +27,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "quiet": {"fg": "cyan"},
     "syncing": {"fg": "yellow"},
     "stale": {"fg": "yellow", "bold": True},
+    "delisted": {"dim": True},
     "stopped": {"fg": "red"},
     "down": {"fg": "red", "bold": True},
     "rise": {"fg": "green"},

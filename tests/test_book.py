@@ -43,7 +43,7 @@ def test_the_depth_is_the_history_and_the_rows_in_which_the_stats_settle() -> No
 
 def test_counters_and_statuses_fit_a_store() -> None:
     assert len(set(COUNTERS)) == len(COUNTERS) <= MOST_COUNTERS
-    assert STATUSES == ("syncing", "live", "quiet", "stale")
+    assert STATUSES == ("syncing", "live", "quiet", "stale", "delisted")
 
 
 def test_notes_are_kept_until_somebody_takes_them() -> None:

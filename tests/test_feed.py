@@ -115,6 +115,7 @@ class Heard:
     def __init__(self) -> None:
         self.candles: list[Candle] = []
         self.told: list[Stream] = []
+        self.lags: list[float] = []
         self.order: list[tuple[str, str, Stream]] = []
         self.unwatches: list[tuple[str, Stream]] = []
         self.watched: list[tuple[str, Stream]] = []
@@ -139,6 +140,9 @@ class Heard:
     def lost(self, stream: Stream) -> None:
         self.gone.append(stream)
         self.order.append(("lost", "", stream))
+
+    def lagged(self, ms: float) -> None:
+        self.lags.append(ms)
 
     def count(self, counter: str) -> None:
         self.counts[counter] += 1

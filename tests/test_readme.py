@@ -108,6 +108,8 @@ def test_the_settings_table_names_every_setting_and_its_default() -> None:
         default = field.default
         if name == "segment_mode":
             default = "0600"
+        if isinstance(default, bool):
+            default = str(default).lower()
         if isinstance(default, tuple):
             default = ",".join(default)
         assert not default or any(f"`{default}`" in row for row in rows), name

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from monitor import service
 from monitor.budget import WeightBudget
 from monitor.clock import ExchangeClock
 from monitor.errors import DelistedMarket, SettingsError, SourceChanged, UnknownMarket
-from monitor.exchange import Closing, ExchangeConfig, Market, Running, Session, serve
+from monitor.exchange import Closing, ExchangeConfig, Market, Running, Session, World, serve
 from monitor.exchange.sessions import Subscription
 from monitor.ledger import Stream
 from monitor.markets import Market as Listed
@@ -106,7 +107,7 @@ def following(
 def innermost(error: BaseException) -> BaseException:
     """The one error inside of task groups' wrappers."""
     while inner := getattr(error, "exceptions", ()):
-        assert len(inner) == 1
+        assert len({str(innermost(each)) for each in inner}) == 1, "the same, said by two sockets"
         error = inner[0]
     return error
 
@@ -396,6 +397,36 @@ def test_a_lone_stream_that_falls_silent_is_found_by_the_day_s_volume_and_rows_a
         assert all(traded[moment] == trades for moment, trades in ours)
 
     following(segment_name, body, redundant=False)
+
+
+def test_markets_come_and_go_without_a_restart(
+    segment_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    btc, eth = (Market(coin, "perp", 90.0, 85_800.0, 5) for coin in ("BTC", "ETH"))
+
+    async def body(running: Running, store: ringbuf.Store) -> None:
+        ring, exchange = store["ethusd_perp"], running.exchange
+        await until(lambda: ring.status == "live")
+        sol = Market("SOL", "perp", 60.0, 186.0, 2)
+        exchange.world = World.of((btc, replace(eth, delisted=True), sol))
+        await until(lambda: ring.status == "delisted")
+        kept = ring.snapshot(closed=True)
+        assert store.condition == "live", "nobody has to look after it"
+        newest = store["btcusd_perp"].state()["newest"]
+        await until(lambda: store["btcusd_perp"].state()["closed"] > newest)
+        assert (ring.view("close", last=len(kept), closed=True) == kept["close"]).all()
+        assert store.health()["counters"]["delisted"] == 1
+        exchange.world = World.of((btc, eth, sol))
+        await until(lambda: ring.status == "live")
+
+    config = ExchangeConfig(markets=(btc, eth), rate=100.0)
+    following(segment_name, body, config, markets=("perps",))
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("market ethusd_perp is delisted; its history is kept as it is") == 1
+    assert said.count("market ethusd_perp is traded again") == 1
+    offers = [text for text in said if "new markets that MONITOR_MARKETS asks for" in text]
+    assert len(offers) == 1
+    assert "solusd_perp" in offers[0]
 
 
 def test_readers_are_woken_as_soon_as_something_is_published(segment_name: str) -> None:

@@ -39,6 +39,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "rest_weight": 600,
         "rest_burst": 1_000,
         "subscriptions": 800,
+        "redundant": True,
         "grace_ms": 2_500,
     }
     assert settings.info_url == "https://api.hyperliquid.xyz/info"
