@@ -197,6 +197,11 @@ class Book:
         ledger = self.ledgers[market]
         return ledger.filled and int(self.controls[market, _START]) <= ledger.certain + 1
 
+    def traded(self, market: int, bar: int) -> bool:
+        """Does the ring's row of `bar` have trades?"""
+        trades = self.writer.integers[market, _COLUMN["trades"], bar % self.capacity]
+        return bool(trades > 0)
+
     def rows(self, market: int, first: int, last: int) -> Rows:
         """Copy of the rows first..last (fewer than the ring holds), known ones marked."""
         count = last - first + 1

@@ -32,6 +32,8 @@ __all__ = ["Engine"]
 MARGIN_MS = 1_500.0
 """A stream that begins this close to a minute's end is not trusted with that minute: our estimate
 of the exchange's clock is late by the time that frames are under way."""
+SECOND_MS = 5_000.0
+"""How much later than one stream another one may say that a minute passed in silence."""
 LEAP_BARS = 10
 """More minutes than this without a row, on a stream that claims to be whole, are a hole."""
 
@@ -186,7 +188,7 @@ class Engine:
 
     def watch(self, market: int, stream: Stream, now_ms: float) -> None:
         """`stream` tells about `market` from now on: its subscription was acknowledged."""
-        self.book.ledgers[market].streams[stream] = int((now_ms + MARGIN_MS) // INTERVAL_MS)
+        self.book.ledgers[market].watch(stream, int((now_ms + MARGIN_MS) // INTERVAL_MS))
         self.book.judge(market, now_ms)
 
     def unwatch(self, stream: Stream, now_ms: float, markets: Iterable[int] | None = None) -> None:
@@ -212,7 +214,7 @@ class Engine:
         """
         now_bar = int(now_ms // INTERVAL_MS)
         opened = self._open(now_bar, now_ms)
-        closed = self._close(now_bar)
+        closed = self._close(now_bar, now_ms)
         judged = False
         if now_bar != self._judged:
             self._judged = now_bar
@@ -251,12 +253,14 @@ class Engine:
         )
         book.counters["opened"] += len(markets)
 
-    def _close(self, now_bar: int) -> bool:
+    def _close(self, now_bar: int, now_ms: float) -> bool:
         """Close what was observed to its end and grace, in every market."""
         book = self.book
         newest, closed = book.controls[:, _NEWEST], book.controls[:, _CLOSED]
         open_ = np.flatnonzero((newest >= 0) & (closed < np.minimum(newest, now_bar - 1)))
-        closable = [(m, bar) for m in open_.tolist() if (bar := self._closable(m, now_bar)) >= 0]
+        closable = [
+            (m, bar) for m in open_.tolist() if (bar := self._closable(m, now_bar, now_ms)) >= 0
+        ]
         if not closable:
             return False
         markets, bars = np.array(closable, np.int64).T.copy()
@@ -267,13 +271,24 @@ class Engine:
         book.counters["closed"] += len(closable)
         return True
 
-    def _closable(self, market: int, now_bar: int) -> int:
-        """The newest bar up to which `market` can be closed now, -1 if none."""
+    def _closable(self, market: int, now_bar: int, now_ms: float) -> int:
+        """The newest bar up to which `market` can be closed now, -1 if none.
+
+        A stream of a live socket can fall silent by itself. So where two streams tell of a market,
+        a minute was without trades if both say so, or else REST.
+        """
         ledger, control = self.book.ledgers[market], self.book.controls[market]
         last = -1
         bar = max(int(control[_CLOSED]) + 1, int(control[_START]))
         while bar < now_bar and bar <= control[_NEWEST]:
-            if not ledger.observed(bar, (bar + 1) * INTERVAL_MS + self.grace_ms):
+            until_ms = (bar + 1) * INTERVAL_MS + self.grace_ms
+            told = ledger.observed(bar, until_ms)
+            if told == 1 and ledger.told_twice and not self.book.traded(market, bar):
+                told = 0
+                waited = int((now_ms - self.grace_ms - SECOND_MS) // INTERVAL_MS)
+                if bar < waited:
+                    ledger.doubt(waited - 1)  # all that has ended: one request for many minutes
+            if not told:
                 break
             last = bar
             bar += 1

@@ -29,6 +29,12 @@ RETRY_MS: Final = 15_000.0
 PATIENCE: Final = 4
 """Answers that lag behind the socket before the silence of the last one is believed."""
 
+RECHECK_MS: Final = 1_800_000.0
+"""After so long REST is asked about a silent market, too: its last trade may have been lost."""
+RECHECK_BARS: Final = 30
+"""Confirmed rows that a request for newer ones asks again: they cost next to nothing, and nobody
+has proved that the exchange never corrects a row after it has listed it."""
+
 _MARGIN: Final = 60
 
 _ORDER: Final = {"repair": 0, "last_close": 1, "fill": 2, "confirm": 3}
@@ -70,7 +76,7 @@ class History:
         for market, ledger in enumerate(self.book.ledgers):
             if ledger.asked is None and now_ms >= ledger.retry_ms:
                 if (missing := ledger.missing(self.book.depth, starts[market])) is None:
-                    ask = self._confirmation(market, ledger, settled)
+                    ask = self._confirmation(market, ledger, settled, now_ms)
                 else:
                     ask = self._ask(market, ledger, *missing, settled, ended)
                 if ask is not None:
@@ -108,25 +114,31 @@ class History:
         self.book.counters["lost_histories"] += 1
         self.book.note(f"lost {coin}", f"{coin}: {why}; its history begins anew")
 
-    def _confirmation(self, market: int, ledger: Ledger, settled: int) -> Ask | None:
+    def _confirmation(self, market: int, ledger: Ledger, settled: int, now_ms: float) -> Ask | None:
         """Closed rows that REST has not seen, if a trade has come since: else it has no news."""
         last = min(ledger.certain, settled)
         unsure = ledger.unsure is not None and ledger.unsure[0] <= last
-        if ledger.traded <= self.book.controls[market, _CONFIRMED] and not unsure:
+        silent = ledger.traded <= self.book.controls[market, _CONFIRMED]
+        if silent and not unsure and now_ms < ledger.checked_ms + RECHECK_MS:
             return None
         first = self._unconfirmed(market, last)
         if last < first:
             return None
-        if not unsure and not self.book.rows(market, first, last).trades.any():
+        if not (silent or unsure) and not self.book.rows(market, first, last).trades.any():
             return None  # it was traded in a minute that is asked about later
+        first = max(first - RECHECK_BARS, self._rememberable(market, last))
         return Ask(market, "confirm", first, last, settled, ledger.traded)
 
     def _unconfirmed(self, market: int, last: int) -> int:
         """The first bar that REST has not confirmed, but could."""
-        control = self.book.controls[market]
-        first = max(int(control[_CONFIRMED]) + 1, int(control[_ORIGIN]))
+        confirmed = int(self.book.controls[market, _CONFIRMED])
+        return max(confirmed + 1, self._rememberable(market, last))
+
+    def _rememberable(self, market: int, last: int) -> int:
+        """The first bar that both the ring and REST still have when REST is asked up to `last`."""
+        origin = int(self.book.controls[market, _ORIGIN])
         # What REST no longer has is no news, and an answer may come late.
-        return max(first, self.book.oldest(), last + 1 - RETENTION + _MARGIN)
+        return max(origin, self.book.oldest(), last + 1 - RETENTION + _MARGIN)
 
     def sent(self, ask: Ask) -> None:
         """`ask` is under way: it is not wanted again before `answer` or `failed`."""
@@ -147,6 +159,7 @@ class History:
         """
         book, ledger = self.book, self.book.ledgers[ask.market]
         ledger.asked = None
+        ledger.checked_ms = now_ms
         book.controls[ask.market, _HEARD] = now_ns
         close_before = float("nan")
         if ask.kind == "last_close":
@@ -233,7 +246,8 @@ class History:
             ledger.retry_ms = now_ms + RETRY_MS
             return False
         if ask.kind == "confirm":
-            self.book.controls[ask.market, _CONFIRMED] = refused
+            control = self.book.controls[ask.market]
+            control[_CONFIRMED] = max(int(control[_CONFIRMED]), refused)
             return refused < ask.last
         self._lost(ask.market, "REST has no valid rows of a hole")
         ledger.restart()

@@ -58,6 +58,8 @@ class Ledger:
 
     filled: the first history is there. dormant: it was empty, its last close must be asked for.
     traded: newest bar that had a trade. heard_ms: exchange's time of the last frame.
+    told_twice: two streams have told of the market at once, so two are asked about its silences.
+    checked_ms: when REST last said all that it knew.
     asked: the request under way. attempts: answers in a row that lagged behind the socket.
     status: what readers were last told, see `book.STATUSES`.
     delisted: the exchange trades it no more.
@@ -70,6 +72,8 @@ class Ledger:
     dormant: bool = False
     traded: int = -1
     heard_ms: float = 0.0
+    told_twice: bool = False
+    checked_ms: float = 0.0
     asked: Ask | None = None
     retry_ms: float = 0.0
     attempts: int = 0
@@ -101,9 +105,14 @@ class Ledger:
             if which is None or stream is which:
                 self.streams[stream] = max(since, bar + 1)
 
-    def observed(self, bar: int, until_ms: float) -> bool:
-        """Did one stream tell all of `bar`, and live until `until_ms`, its end and grace?"""
-        return any(
+    def watch(self, stream: Stream, since: int) -> None:
+        """`stream` tells all bars from `since` on."""
+        self.streams[stream] = since
+        self.told_twice = self.told_twice or len(self.streams) > 1
+
+    def observed(self, bar: int, until_ms: float) -> int:
+        """How many streams told all of `bar`, and lived until `until_ms`, its end and grace?"""
+        return sum(
             since <= bar and stream.alive_ms >= until_ms for stream, since in self.streams.items()
         )
 

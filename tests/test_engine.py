@@ -421,3 +421,23 @@ def test_a_bygone_frame_of_a_market_without_rows_takes_no_place_and_is_left_to_r
     desk.go(1.0)
     desk.check()
     assert kit.row(desk.engine, BAR - 1)["close"] == kit.price_of(BAR - 1)
+
+
+def test_where_two_streams_tell_of_a_market_one_of_them_alone_closes_no_silent_minute() -> None:
+    desk = kit.filled()
+    second = Stream("second", desk.now)
+    desk.engine.watch(0, second, desk.now)
+    desk.go_to(BAR + 2, 4.0)
+    assert kit.word(desk.engine, "closed") == BAR  # the second one has not said anything yet
+    second.alive_ms = desk.now
+    desk.go(0.0)
+    assert kit.word(desk.engine, "closed") == BAR + 1
+    desk.engine.unwatch(second, desk.now)
+    desk.hear(trades=4)
+    desk.go_to(BAR + 3, 10.0)
+    assert kit.word(desk.engine, "closed") == BAR + 2  # what was traded was traded
+    desk.go_to(BAR + 6, 10.0)
+    assert kit.word(desk.engine, "closed") == BAR + 2
+    desk.settle()
+    assert kit.word(desk.engine, "closed") == BAR + 5
+    desk.check()

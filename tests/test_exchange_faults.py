@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
+from random import Random
 
+import aiohttp
+import anyio
 import pytest
+from websockets.asyncio.client import connect
 
+from monitor import protocol
 from monitor.exchange import (
     FAULTS,
     Closing,
@@ -16,7 +23,10 @@ from monitor.exchange import (
     Session,
     UnknownFault,
     parse_faults,
+    serve,
 )
+from monitor.exchange.damage import damage_frame
+from monitor.exchange.faults import CHAOS, DAMAGES
 
 START_MS = 1_795_377_833_665
 CANDLE = {"type": "candle", "coin": "BTC", "interval": "1m"}
@@ -43,10 +53,15 @@ def test_an_unknown_fault_names_the_nearest() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("drop", "0"), ("drop", "soon"), ("late", "1.5"), ("late", "-1"), ("expire", "inf")],
+    [
+        *(("drop", "0"), ("drop", "soon"), ("late", "1.5"), ("late", "-1"), ("expire", "inf")),
+        *(("chaos", "-1"), ("chaos", "0.5"), ("skew", "1e9")),
+    ],
 )
 def test_a_value_of_no_use_is_refused(name: str, value: str) -> None:
-    with pytest.raises(ConfigError, match=f"fault {name}: found '{value}', expected a number"):
+    with pytest.raises(
+        ConfigError, match=f"fault {name}: found '{value}', expected an? (number|int)"
+    ):
         Faults({name: value}, 1)
 
 
@@ -136,3 +151,204 @@ def test_faults_can_be_switched_while_the_exchange_runs() -> None:
     assert exchange.info(b'{"type":"meta"}').status == 500
     exchange.faults.set("http_500", None)
     assert exchange.info(b'{"type":"meta"}').status == 200
+
+
+# --- whole sockets --------------------------------------------------------------------------------
+
+
+def test_a_hushed_socket_sends_pongs_alone_and_a_half_open_one_nothing() -> None:
+    for fault, answer in (("hush", ['{"channel":"pong"}']), ("half_open", [])):
+        exchange, session = opened(1, **{fault: "1"})
+        exchange.advance(START_MS + 20_000)
+        session.take()
+        exchange.receive(session, '{"method":"ping"}')
+        exchange.advance(START_MS + 40_000)
+        assert session.take() == answer
+        assert session.closing is None
+        assert exchange.faults.counts[fault] == 1
+
+
+def test_a_half_open_socket_is_given_up_by_the_exchange_without_a_close_frame() -> None:
+    exchange, session = opened(1, half_open="1")
+    assert 60_000 <= end_of(exchange, session) < 90_000
+    assert session.closing == Closing()
+
+
+def test_a_lagging_socket_keeps_its_order() -> None:
+    exchange, session = opened(1)
+    exchange.faults.set("lag", 3)
+    session.take()
+    exchange.receive(session, '{"method":"ping"}')
+    exchange.advance(START_MS + 2_900)
+    assert session.take() == []
+    exchange.faults.set("lag", None)
+    exchange.receive(session, '{"method":"ping"}')
+    exchange.advance(START_MS + 60_000)
+    frames = session.take()
+    assert frames.count('{"channel":"pong"}') == 2
+    states = [json.loads(frame)["data"] for frame in frames if '"candle"' in frame]
+    assert states == sorted(states, key=lambda state: (state["t"], state["n"]))
+
+
+def test_faults_with_a_time_take_hold_of_sockets_that_are_open() -> None:
+    exchange, session = opened(1)
+    exchange.advance(START_MS + 60_000)
+    exchange.faults.set("close", 1)
+    due = exchange.next_due_ms()
+    assert due is not None
+    assert due <= exchange.now_ms
+    exchange.advance(exchange.now_ms)
+    exchange.advance(START_MS + 90_000)
+    assert session.closing == Closing(1001, "Going away")
+
+
+# --- what candles say -----------------------------------------------------------------------------
+
+
+def test_reordered_frames_are_the_same_frames_in_another_order() -> None:
+    plain, mixed = frames_of(), frames_of(reorder="0.2")
+    assert mixed != plain
+    assert set(plain) - set(mixed) <= {plain[-1]}
+    assert len(plain) - len(mixed) <= 1
+
+
+def test_the_end_of_a_minute_can_be_withheld_from_the_socket() -> None:
+    exchange, session = opened(1, tail="1")
+    exchange.advance(START_MS + 180_000)
+    exchange.truth("BTC", START_MS, START_MS + 180_000)
+    told = [json.loads(f)["data"] for f in session.take() if '"channel":"candle"' in f]
+    true = {row.open_ms: row.trades for row in exchange.truth("BTC", START_MS, START_MS + 120_000)}
+    last = {state["t"]: state["n"] for state in told}
+    assert any(last[open_ms] < true[open_ms] for open_ms in list(true)[:2])
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_candle_is_never_accepted(kind: str) -> None:
+    """And the shop's own check finds each of them: nothing else would be worth a fault."""
+    dice, plain = Random(1), frames_of()
+    for frame in plain[:200]:
+        event = protocol.decode(damage_frame(frame, kind, dice))
+        if isinstance(event, protocol.Candle):
+            now_ms = json.loads(frame)["data"]["T"]
+            assert event.coin != "BTC" or protocol.check_candle(event, now_ms=now_ms), event
+        else:
+            assert isinstance(event, protocol.Malformed), event
+
+
+def test_the_last_trades_of_a_minute_can_be_told_late_and_by_rest_not_before() -> None:
+    exchange, session = opened(1, correct="1")
+    open_ms = START_MS - START_MS % 60_000 + 60_000
+    exchange.advance(open_ms + 61_000)
+
+    def listed() -> int:
+        request = {"coin": "BTC", "interval": "1m", "startTime": open_ms, "endTime": open_ms}
+        body = json.dumps({"type": "candleSnapshot", "req": request}).encode()
+        return int(json.loads(exchange.info(body).body)[0]["n"])
+
+    true = exchange.truth("BTC", open_ms, open_ms)[0].trades
+    assert listed() < true
+    session.take()
+    exchange.advance(open_ms + 105_000)
+    assert listed() == true
+    told = [json.loads(f)["data"] for f in session.take() if '"channel":"candle"' in f]
+    assert (open_ms, true) in {(state["t"], state["n"]) for state in told}
+
+
+def test_a_delisted_market_is_listed_so_and_trades_no_more() -> None:
+    exchange, session = opened(1)
+    exchange.advance(START_MS + 60_000)
+    session.take()
+    exchange.delist("BTC")
+    exchange.advance(START_MS + 600_000)
+    assert not any('"candle"' in frame for frame in session.take())
+    assert exchange.truth("BTC", START_MS + 120_000, START_MS + 600_000) == []
+    assert exchange.world.meta()["universe"][0]["isDelisted"]
+    assert exchange.mids("", exchange.now_ms).get("BTC") is None
+    with pytest.raises(KeyError):
+        exchange.delist("NOSUCH")
+
+
+def test_markets_are_delisted_in_time_but_never_the_two_everybody_has() -> None:
+    exchange = Exchange(ExchangeConfig(faults={"delist": 60}), START_MS)
+    for minute in range(60):
+        exchange.advance(START_MS + minute * 60_000)
+    gone = {m.coin for m in exchange.world.markets if m.delisted}
+    assert len(gone) > 4
+    assert not gone & {"BTC", "ETH"}
+
+
+def test_a_skewed_clock_is_told_and_not_kept() -> None:
+    exchange = Exchange(ExchangeConfig(faults={"skew": "-2.5"}), START_MS)
+    told = json.loads(exchange.info(b'{"type":"exchangeStatus"}').body)["time"]
+    assert (told, exchange.now_ms) == (START_MS - 2_500, START_MS)
+
+
+# --- all at once ----------------------------------------------------------------------------------
+
+
+def test_chaos_switches_everything_on_and_each_can_be_set_beside_it() -> None:
+    faults = Faults({"chaos": "7", "drop": "5"}, 1)
+    assert set(faults.values) == set(FAULTS)
+    assert faults.values == CHAOS | {"chaos": 7.0, "drop": 5.0}
+    assert faults.dice("x").random() != Faults({"chaos": "8"}, 1).dice("x").random()
+    faults.set("chaos", None)
+    assert faults.values == {"drop": 5.0}
+
+
+def test_several_are_switched_together_or_none() -> None:
+    faults = Faults({}, 1)
+    with pytest.raises(ConfigError):
+        faults.update({"drop": 5, "late": 2})
+    assert faults.values == {}
+
+
+# --- the shell ------------------------------------------------------------------------------------
+
+
+def test_faults_are_seen_and_switched_by_http_and_frames_in_pieces_are_whole() -> None:
+    async def main() -> None:
+        async with serve(ExchangeConfig(rate=20)) as running, aiohttp.ClientSession() as client:
+            url = f"{running.api_url}/faults"
+            async with client.post(url, json={"fragment": 1}) as response:
+                assert (await response.json())["faults"] == {"fragment": 1.0}
+            async with client.post(url, json={"fragments": 1}) as response:
+                assert response.status == 422
+                assert "did you mean 'fragment'" in await response.text()
+            for bad in (b"[]", b"{"):
+                async with client.post(url, data=bad) as response:
+                    assert response.status == 422
+            async with connect(running.ws_url, proxy=None, ping_interval=None) as socket:
+                await socket.send(protocol.subscribe(protocol.Subscription("candle", "BTC", "1m")))
+                with anyio.fail_after(30):
+                    events = [protocol.decode(await socket.recv(decode=False)) for _ in range(6)]
+                assert {type(event) for event in events} == {protocol.Subscribed, protocol.Candle}
+            async with client.get(url) as response:
+                assert (await response.json())["counts"]["fragment"] >= 6
+
+    anyio.run(main)
+
+
+def test_a_truncated_answer_breaks_off_and_one_that_never_comes_ends_with_its_client() -> None:
+    async def main() -> None:
+        async with serve(ExchangeConfig()) as running, aiohttp.ClientSession() as client:
+            faults = running.exchange.faults
+            faults.set("http_truncated", 1.0)
+            async with client.post(f"{running.api_url}/info", json={"type": "meta"}) as response:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await response.read()
+            faults.update({"http_truncated": None, "http_timeout": 1.0})
+            timeout = aiohttp.ClientTimeout(total=0.3)
+            with pytest.raises(asyncio.TimeoutError):
+                await client.post(f"{running.api_url}/info", json={"type": "meta"}, timeout=timeout)
+
+    anyio.run(main)
+
+
+def test_the_docs_list_every_fault_as_it_is() -> None:
+    docs = Path(__file__).resolve().parent.parent / "docs" / "faults.md"
+    listed = [line for line in docs.read_text().splitlines() if line.startswith("| `")]
+    assert listed == [
+        f"| `{fault.name}` | {fault.unit} | {fault.help} | "
+        f"{'' if name == 'chaos' else format(CHAOS[name], 'g')} |"
+        for name, fault in FAULTS.items()
+    ]

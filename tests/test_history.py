@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import engine_kit as kit
-from monitor.history import PATIENCE, RETRY_MS
+from monitor.history import PATIENCE, RECHECK_BARS, RETRY_MS
 from monitor.kernels import CARRIED, CLOSED, CONFIRMED
 from monitor.ledger import Ask, Stream
 from monitor.protocol import Candle
@@ -441,10 +441,10 @@ def test_closed_rows_are_confirmed_in_one_request_once_rest_has_had_its_time() -
         desk.hear()
     desk.go_to(BAR + 4, 5.0)
     (ask,) = desk.asks()
-    assert (ask.kind, ask.first, ask.last) == ("confirm", BAR, BAR + 2)
+    assert (ask.kind, ask.first, ask.last) == ("confirm", BAR - RECHECK_BARS, BAR + 2)
     desk.go_to(BAR + 4, 6.0)
     (ask,) = desk.asks()
-    assert (ask.first, ask.last) == (BAR, BAR + 3)
+    assert (ask.first, ask.last) == (BAR - RECHECK_BARS, BAR + 3)
     before = kit.word(desk.engine, "revision")
     desk.answer(ask)
     assert kit.word(desk.engine, "confirmed") == BAR + 3
@@ -479,19 +479,51 @@ def test_carried_is_cleared_when_rest_lists_the_row() -> None:
     assert kit.row(desk.engine, BAR + 1)["trades"] == 0
 
 
-def test_a_silent_market_is_asked_again_only_after_its_next_trade() -> None:
+def test_a_silent_market_is_asked_again_after_its_next_trade() -> None:
     desk = kit.filled()
     desk.go_to(BAR + 1, 10.0)
     desk.settle()
-    desk.go_to(BAR + 40, 10.0)
+    desk.go_to(BAR + 25, 10.0)
     assert not desk.asks()
     desk.hear()
     assert not desk.asks()  # but when its minute has ended, for all of them at once
-    desk.go_to(BAR + 41, 10.0)
+    desk.go_to(BAR + 26, 10.0)
     (ask,) = desk.asks()
-    assert (ask.kind, ask.first, ask.last) == ("confirm", BAR + 1, BAR + 40)
+    assert (ask.kind, ask.first, ask.last) == ("confirm", BAR + 1 - RECHECK_BARS, BAR + 25)
     desk.settle()
-    assert (kit.column(desk.engine, "flags")[-42:-1] == CLOSED | CONFIRMED).all()
+    assert (kit.column(desk.engine, "flags")[-27:-1] == CLOSED | CONFIRMED).all()
+
+
+def test_a_trade_of_which_every_frame_was_lost_is_found_half_an_hour_later() -> None:
+    """Nothing tells of it before the market's next trade, and that may be days away."""
+    desk = kit.filled()
+    desk.go_to(BAR + 1, 10.0)
+    desk.settle()
+    desk.miss(BAR + 3)
+    desk.go_to(BAR + 30, 10.0)
+    assert not desk.asks()
+    assert kit.row(desk.engine, BAR + 3)["trades"] == 0
+    desk.go_to(BAR + 32, 10.0)
+    assert [ask.kind for ask in desk.settle()] == ["confirm"]
+    assert kit.row(desk.engine, BAR + 3)["trades"] == 3
+    assert kit.row(desk.engine, BAR + 31)["close"] == kit.price_of(BAR + 3)
+    desk.check()
+
+
+def test_a_row_that_the_exchange_changes_after_it_was_confirmed_is_corrected() -> None:
+    desk = kit.filled()
+    desk.go_to(BAR + 1)
+    desk.hear()
+    desk.go_to(BAR + 2, 10.0)
+    desk.settle()
+    assert kit.flags(desk.engine, BAR + 1) == CLOSED | CONFIRMED
+    desk.miss(BAR + 1, trades=5)
+    desk.hear()
+    desk.go_to(BAR + 3, 10.0)
+    desk.settle()
+    assert kit.row(desk.engine, BAR + 1)["trades"] == 5
+    assert kit.word(desk.engine, "corrected") == 1
+    desk.check()
 
 
 def test_a_repair_does_not_confirm_rows_before_it_that_were_not() -> None:
@@ -709,9 +741,9 @@ def test_a_row_that_cannot_be_does_not_hold_up_the_confirmation_of_the_others() 
     desk.go_to(BAR + 4, 10.0)
     for _ in range(PATIENCE + 1):
         (ask,) = desk.asks()
-        assert (ask.first, ask.last) == (BAR, BAR + 3)
+        assert (ask.first, ask.last) == (BAR - RECHECK_BARS, BAR + 3)
         rows = desk.listed(ask)
-        rows[1] = bad_row(BAR + 1)
+        rows[RECHECK_BARS + 1] = bad_row(BAR + 1)
         desk.answer(ask, rows)
         desk.now += RETRY_MS
     marks = kit.column(desk.engine, "flags", 0, BAR, BAR + 3).tolist()

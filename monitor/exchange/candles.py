@@ -116,6 +116,11 @@ class Series:
         self._keep = max(24, _KEPT_MINUTES // process.chunk_minutes + 4)
         self._first: int | None = None
 
+    def forget(self) -> None:
+        """Ask the process for everything anew: it has changed."""
+        self.tape.forget()
+        self._rows.clear()
+
     def _chunk_rows(self, chunk: int) -> Rows:
         found = self._rows.get(chunk)
         if found is None:

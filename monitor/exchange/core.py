@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from .corrections import Corrections
 from .desk import Desk
 from .errors import ConfigError
 from .faults import Faults
@@ -95,6 +96,10 @@ class Exchange:
         self.limits = Limits()
         self.faults = Faults(config.faults, config.seed)
         self.http_dice = self.faults.dice("http")
+        self.corrections = Corrections(self.faults)
+        self._delist_dice = self.faults.dice("delist")
+        self._delist_ms: int | None = None
+        self._version = -1
         self.counts: Counter[str] = Counter()
         self.sessions: dict[int, Session] = {}
         self._desks: dict[str, Desk] = {}
@@ -166,7 +171,7 @@ class Exchange:
     def receive(self, session: Session, text: str | bytes) -> None:
         """A client's message, at the exchange's present time."""
         now = self.now_ms
-        if session.closing is not None:
+        if session.closing is not None or session.half_open:
             return
         if not self.limits.message(now):
             session.doom(now, Closing())
@@ -220,7 +225,7 @@ class Exchange:
         stream, members = self._streams[subscription]
         members[session.number] = session
         frame = stream.snapshot(self.now_ms)
-        if frame is not None:
+        if frame is not None and not self._withholds(subscription, stream, frame, self.now_ms):
             session.publish(subscription, frame, self.now_ms)
 
     def _unsubscribe(self, session: Session, subscription: Subscription) -> None:
@@ -257,7 +262,7 @@ class Exchange:
         if subscription.type == "trades":
             return TradesStream(desk, now)
         if subscription.type == "bbo":
-            return BboStream(desk, now)
+            return BboStream(desk, now, self._told_ms)
         if subscription.type == "l2Book":
             return BookStream(desk, now, fast=subscription.fast)
         return ContextStream(desk, now)
@@ -276,6 +281,8 @@ class Exchange:
         dues = [s.due_ms(IDLE_MS) for s in sessions if s.closing is None]
         if self._heap:
             dues.append(self._heap[0][0])
+        others = (self.corrections.next_ms(), self._delist_ms)
+        dues += [due for due in others if due is not None]
         return min(dues, default=None)
 
     def advance(self, now_ms: int) -> None:
@@ -284,18 +291,81 @@ class Exchange:
         while heap and heap[0][0] <= now_ms:
             due, _, subscription, stream = heapq.heappop(heap)
             found = self._streams.get(subscription)
-            if found is None or found[0] is not stream:
-                continue  # nobody listens any more
+            if found is None or found[0] is not stream or stream.due_ms is None:
+                continue  # nobody listens any more, or it has ended
             self.now_ms = max(self.now_ms, due)
             frame = stream.fire(due)
             self._schedule(subscription)
-            if frame is not None:
+            if frame is not None and not self._withholds(subscription, stream, frame, due):
                 self.counts["frames"] += 1
                 for session in found[1].values():
                     session.publish(subscription, frame, due)
         self.now_ms = max(self.now_ms, now_ms)
+        for coin, open_ms in self.corrections.due(self.now_ms):
+            self._correct(coin, open_ms)
+        self._delist_in_time()
         for session in self.sessions.values():
             session.advance(self.now_ms, IDLE_MS)
+
+    # --- faults ----------------------------------------------------------------------------------
+
+    def told_ms(self) -> int:
+        """The time that the exchange says it is."""
+        return self._told_ms(self.now_ms)
+
+    def _told_ms(self, ms: int) -> int:
+        return ms + round(1000 * (self.faults.seconds("skew") or 0.0))
+
+    def _withholds(self, subscription: Subscription, stream: Stream, frame: str, ms: int) -> bool:
+        if not isinstance(stream, CandleStream) or subscription.interval != "1m":
+            return False
+        assert subscription.coin is not None  # a candle has one
+        open_ms = json.loads(frame)["data"]["t"] if self.faults.share("correct") else 0
+        return bool(open_ms) and self.corrections.withholds(subscription.coin, open_ms, frame, ms)
+
+    def _correct(self, coin: str, open_ms: int) -> None:
+        """Tell the last trades of a minute that is over."""
+        minute = INTERVALS["1m"]
+        subscription = Subscription("candle", "1m", coin)
+        bar = self.desk(coin).series.bar(minute, minute.after(open_ms) - 1)
+        if bar is None or subscription not in self._streams:
+            return
+        desk = self.desk(coin)
+        frame = desk.series.frame(desk.coin_json, minute, bar)
+        for session in self._streams[subscription][1].values():
+            session.publish(subscription, frame, self.now_ms)
+
+    def _delist_in_time(self) -> None:
+        if self._version != self.faults.version:
+            self._version = self.faults.version
+            self._delist_ms = None
+        if self._delist_ms is None:
+            after = self.faults.after_ms("delist", self._delist_dice)
+            self._delist_ms = None if after is None else self.now_ms + after
+        elif self.now_ms >= self._delist_ms:
+            self._delist_ms = None
+            traded = [
+                market.coin
+                for market in self.world.markets
+                if market.kind == "perp"
+                and not market.delisted
+                and market.replay is None
+                and market.coin not in {"BTC", "ETH"}
+            ]
+            if traded:
+                self.faults.counts["delist"] += 1
+                self.delist(self._delist_dice.choice(traded))
+
+    def delist(self, coin: str) -> None:
+        """End the trading of a market, now and for good; KeyError, ConfigError."""
+        if self.world.by_coin[coin].replay is not None:
+            raise ConfigError("delist", coin, "a market with invented trading")
+        desk = self.desk(coin)
+        self.world.delist(coin)
+        desk.end(self.world.by_coin[coin], self.now_ms)
+        for subscription, (stream, _) in self._streams.items():
+            if subscription.coin == coin:
+                stream.due_ms = None
 
     def missing_tails(self) -> int:
         """Bars whose last trades no subscriber was told about."""

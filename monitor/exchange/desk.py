@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from .candles import Series
-from .prices import chance, format_decimal, stable_key
+from .prices import SeededProcess, chance, format_decimal, stable_key
 from .tape import Cursor
 
 if TYPE_CHECKING:
@@ -37,6 +37,14 @@ class Desk:
         self._day_base = market.trades_per_minute * 1440 * market.notional / market.price
         self._day_notional = self._day_base * market.price
         self._volume: Cursor | None = None
+
+    def end(self, market: Market, now_ms: int) -> None:
+        """Trading ends now; `market` is what is listed from now on."""
+        self.market = market
+        self.quoted = False
+        assert isinstance(self.process, SeededProcess)  # a recording ends by itself
+        self.process.end(now_ms + 1)
+        self.series.forget()
 
     def px(self, price: float) -> str:
         """A price as text."""

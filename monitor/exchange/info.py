@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from .damage import damage_candle
 from .errors import BadRequest
+from .faults import DAMAGES
 from .intervals import INTERVALS
 from .limits import extra_weight, weight_of
 from .streams import dump
@@ -26,10 +28,14 @@ _RECENT_TRADES = 10
 
 
 class Answer(NamedTuple):
-    """An HTTP answer: JSON when `status` is 200."""
+    """An HTTP answer: JSON when `status` is 200. `fault`: what the shell is to do to it.
+
+    `http_timeout`: it is never sent. `http_truncated`: `body` is only a part of what is announced.
+    """
 
     status: int
     body: str
+    fault: str = ""
 
 
 def answer(exchange: Exchange, body: bytes, content_type: str = "application/json") -> Answer:
@@ -54,6 +60,10 @@ def answer(exchange: Exchange, body: bytes, content_type: str = "application/jso
         exchange.counts[f"http_{error.status}"] += 1
         return Answer(error.status, error.body)
     exchange.counts[f"info_{kind}"] += 1
+    if faults.hits("http_timeout", dice):
+        return Answer(200, text, "http_timeout")
+    if faults.hits("http_truncated", dice):
+        return Answer(200, text[: dice.randrange(len(text))], "http_truncated")
     return Answer(200, text)
 
 
@@ -110,6 +120,13 @@ def _candle_snapshot(exchange: Exchange, request: dict[str, Any]) -> tuple[str, 
     desk = exchange.desk(coin)
     end_ms = min(end_ms, now_ms)
     rows = desk.series.snapshot(desk.coin_json, INTERVALS[name], start_ms, end_ms, now_ms)
+    early = exchange.corrections.early(coin) if name == "1m" else None
+    if early is not None:
+        rows = [early[1] if row.startswith(f'{{"t":{early[0]},') else row for row in rows]
+    faults, dice = exchange.faults, exchange.http_dice
+    if rows and faults.hits("http_damaged", dice):
+        at = dice.randrange(len(rows))
+        rows[at] = damage_candle(rows[at], dice.choice(DAMAGES), dice)
     return "[" + ",".join(rows) + "]", len(rows)
 
 
@@ -149,7 +166,7 @@ def _all_mids(exchange: Exchange, request: dict[str, Any]) -> tuple[str, int]:
 def _status(exchange: Exchange, _: dict[str, Any]) -> tuple[str, int]:
     config = exchange.config
     embedded = {"run": exchange.run, "rate": config.rate, "seed": config.seed}
-    document = {"time": exchange.now_ms, "specialStatuses": None, "embedded": embedded}
+    document = {"time": exchange.told_ms(), "specialStatuses": None, "embedded": embedded}
     return dump(document), 0
 
 

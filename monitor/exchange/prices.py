@@ -220,6 +220,11 @@ class SeededProcess:
         left, right = prices[at], prices[at + 1]
         return left + (right - left) * rest / _LATTICE_MS
 
+    def end(self, ms: int) -> None:
+        """No trade is made from `ms` on."""
+        self.until_ms = ms
+        self.last_chunk = min(self.last_chunk, self.chunk_of(ms))
+
     def generate(self, chunk: int) -> Trades:
         """The chunk's trades: always the same."""
         if not self.first_chunk <= chunk <= self.last_chunk:

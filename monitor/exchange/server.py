@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
-from .errors import RefusedConnection
+from .errors import ConfigError, RefusedConnection
 
 if TYPE_CHECKING:
+    from random import Random
+
     from .core import Exchange
     from .sessions import Session
 
@@ -22,6 +24,8 @@ _LOG = logging.getLogger(__name__)
 _LARGEST_BODY = 1 << 20
 _TICK_S = 0.02
 _SHORTEST_TICK_S = 0.001
+_LOOK_S = 0.05
+_LONGEST_PAUSE_S = 0.1
 
 
 class RateClock:
@@ -57,6 +61,8 @@ class Server:
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.router.add_post("/info", self._info)
         app.router.add_get("/ws", self._socket)
+        app.router.add_get("/faults", self._faults)
+        app.router.add_post("/faults", self._faults)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
 
     async def start(self, host: str, port: int) -> int:
@@ -96,8 +102,13 @@ class Server:
         A sender may wait for a client that does not read: dropping does not wait for the sender.
         """
         for number, session in self.exchange.sessions.items():
-            if session.waiting and number in self._ready:
-                ready, transport = self._ready[number]
+            if number not in self._ready:
+                continue
+            ready, transport = self._ready[number]
+            if session.half_open and isinstance(transport, asyncio.ReadTransport):
+                # Not even the pings of the websocket protocol are answered any more.
+                transport.pause_reading()
+            if session.waiting:
                 ready.set()
                 if session.closing is not None and session.closing.code is None:
                     transport.abort()
@@ -124,11 +135,47 @@ class Server:
     async def _info(self, request: web.Request) -> web.Response:
         body = await request.read()
         self._advance()
-        status, text = self.exchange.info(body, request.headers.get("Content-Type", ""))
+        content_type = request.headers.get("Content-Type", "")
+        status, text, fault = self.exchange.info(body, content_type)
         self._flush()
+        if fault:
+            await self._fail(request, text, fault)
         # The real exchange says its refusals in plain text.
         kind = "text/plain" if status in {400, 415, 422} else "application/json"
         return web.Response(status=status, text=text, content_type=kind)
+
+    @staticmethod
+    async def _fail(request: web.Request, text: str, fault: str) -> None:
+        """Do not answer until the client gives up, or break off in the middle."""
+        transport = request.transport
+        if fault == "http_truncated":
+            response = web.StreamResponse(headers={"Content-Type": "application/json"})
+            response.content_length = len(text.encode()) + 1
+            await response.prepare(request)
+            await response.write(text.encode())
+        else:
+            # aiohttp tells nobody that a client has gone.
+            while transport is not None and not transport.is_closing():  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_S)
+        if transport is not None:
+            transport.abort()
+
+    async def _faults(self, request: web.Request) -> web.Response:
+        """Say which faults are on and how often each struck; switch those of a POST's object."""
+        faults = self.exchange.faults
+        try:
+            if request.method == "POST":
+                document = await request.json()
+                if not isinstance(document, dict):
+                    raise ConfigError("faults", document, 'an object such as {"drop": 30}')
+                faults.update(document)
+                self._advance()
+                self._flush()
+                self._wake.set()
+        except (ValueError, ConfigError) as error:
+            return web.Response(status=422, text=str(error))
+        counts = {name: count for name, count in faults.counts.items() if count}
+        return web.json_response({"faults": faults.values, "counts": counts})
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         self._advance()
@@ -146,7 +193,7 @@ class Server:
             ready = asyncio.Event()
             self._ready[session.number] = (ready, transport)
             self._wake.set()
-            sender = asyncio.create_task(self._send(session, socket, ready))
+            sender = asyncio.create_task(self._send(session, socket, ready, transport))
             async for message in socket:
                 if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                     self._advance()
@@ -163,15 +210,44 @@ class Server:
         return socket
 
     async def _send(
-        self, session: Session, socket: web.WebSocketResponse, ready: asyncio.Event
+        self,
+        session: Session,
+        socket: web.WebSocketResponse,
+        ready: asyncio.Event,
+        transport: asyncio.Transport,
     ) -> None:
         """Write the session's frames; say goodbye if the session ends so."""
+        faults, dice = self.exchange.faults, self.exchange.faults.dice("pieces", session.number)
         with suppress(ConnectionError):
             while session.closing is None:
                 await ready.wait()
                 ready.clear()
                 for frame in session.take():
-                    await socket.send_str(frame)
+                    if faults.hits("fragment", dice):
+                        await _in_pieces(transport, frame, dice)
+                    else:
+                        await socket.send_str(frame)
             code, reason = session.closing.code, session.closing.reason
             if code is not None:
                 await socket.close(code=code, message=reason.encode())
+
+
+async def _in_pieces(transport: asyncio.Transport, frame: str, dice: Random) -> None:
+    """Send one message as three websocket fragments, with pauses between them."""
+    data = frame.encode()
+    cuts = sorted(dice.randrange(len(data) + 1) for _ in range(2))
+    fragments = (data[: cuts[0]], data[cuts[0] : cuts[1]], data[cuts[1] :])
+    # Text, then two continuations, the last one final; a pong may come between them.
+    for head, part in zip((b"\x01", b"\x00", b"\x80"), fragments, strict=True):
+        if transport.is_closing():
+            return
+        transport.write(head + _length(len(part)) + part)
+        await asyncio.sleep(dice.random() * _LONGEST_PAUSE_S)
+
+
+def _length(size: int) -> bytes:
+    if size < 126:
+        return bytes([size])
+    return (
+        b"\x7e" + size.to_bytes(2, "big") if size < 1 << 16 else b"\x7f" + size.to_bytes(8, "big")
+    )

@@ -170,9 +170,10 @@ class TradesStream:
 class BboStream:
     """Best bid and offer of one market, on change, at most once a block; BTC 5 to 8 a second."""
 
-    def __init__(self, desk: Desk, now_ms: int) -> None:
-        """The pace follows the market's trading."""
+    def __init__(self, desk: Desk, now_ms: int, told_ms: Callable[[int], int]) -> None:
+        """The pace follows the market's trading; `told_ms` is what is told for a block's time."""
         self._desk = desk
+        self._told_ms = told_ms
         rate = min(max(desk.market.trades_per_minute * 0.072, 0.05), 6.5)
         self._pause_ms = 1000 / rate
         self._silent = desk.market.delisted
@@ -194,7 +195,10 @@ class BboStream:
         bids, asks = desk.book(now_ms, 1)
         sides = [bids[0] if bids else None, asks[0] if asks else None]
         return dump(
-            {"channel": "bbo", "data": {"coin": desk.market.coin, "time": now_ms, "bbo": sides}}
+            {
+                "channel": "bbo",
+                "data": {"coin": desk.market.coin, "time": self._told_ms(now_ms), "bbo": sides},
+            }
         )
 
     def fire(self, now_ms: int) -> str | None:

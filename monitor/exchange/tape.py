@@ -33,6 +33,10 @@ class Tape:
             self._chunks.move_to_end(number)
         return found
 
+    def forget(self) -> None:
+        """Make the chunks anew: the process has changed."""
+        self._chunks.clear()
+
     def recent(self, as_of_ms: int, count: int) -> list[tuple[int, float, int]]:
         """The last `count` trades up to `as_of_ms`, oldest first: (ms, price, size units)."""
         found: list[tuple[int, float, int]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
@@ -152,6 +152,16 @@ class World:
     def of(cls, markets: Iterable[Market]) -> World:
         """A world of these markets."""
         return cls(tuple(markets))
+
+    def delist(self, coin: str) -> None:
+        """List the market as delisted from now on; KeyError."""
+        old = self.by_coin[coin]
+        new = self.by_coin[coin] = replace(old, delisted=True)
+        self.markets = tuple(new if market is old else market for market in self.markets)
+        same = self.spot if new.kind == "spot" else self.dexes[new.dex]
+        same[next(k for k, market in enumerate(same) if market is old)] = new
+        if new.kind == "perp":
+            self._metas[new.dex] = _meta(same)
 
     def meta(self, dex: str = "") -> dict[str, Any]:
         """The `meta` document; KeyError for an unknown dex."""
