@@ -43,10 +43,7 @@ def make_engine(
     spec = StoreSpec(
         name="test",
         series=tuple(Series(f"market{k}", coin) for k, coin in enumerate(coins)),
-        columns=(
-            *candle_columns,
-            *(Column(c.name, "f", c.unit, c.definition) for c in plan.columns),
-        ),
+        columns=(*candle_columns, *stat_columns),
         history=history,
         interval_ms=MINUTE,
         lookback=plan.lookback + plan.runup,

@@ -244,6 +244,10 @@ def readable(writer: Writer) -> range:
     return range(int(control[WORD["start"]]), newest + 1) if newest >= 0 else range(0)
 
 
+def confirmed(writer: Writer) -> int:
+    return int(writer.controls[0, WORD["confirmed"]])
+
+
 def stats_follow(engine: Engine) -> bool:
     """Do the stats of a whole run have the bits of one that is stepped from its beginning?"""
     book, writer = engine.book, engine.book.writer
@@ -279,6 +283,8 @@ def judge(engine: Engine, before: Writer, after: Writer) -> None:
             assert bar in found, f"row {bar} is lost"
             assert found[bar][0] in {values, new[bar][0]}, f"row {bar} is invented"
             assert found[bar][1] or not closed, f"row {bar} is open again"
+            if found[bar][0] != values:
+                assert confirmed(engine.book.writer) < bar or confirmed(after) >= bar
     for bar in found.keys() - old.keys():
         assert found[bar][0] == new[bar][0], f"row {bar} is invented"
         assert new[bar][1] or not found[bar][1], f"row {bar} is closed too early"
