@@ -122,6 +122,14 @@ def traded(minutes: int = 6, **settings: Any) -> Desk:
     return desk
 
 
+def settled() -> Desk:
+    """REST has confirmed its minutes."""
+    desk = traded()
+    desk.settle()
+    assert word(desk.engine, "confirmed") > desk.bar - 6
+    return desk
+
+
 def behind_a_hole() -> Desk:
     desk = traded()
     desk.lose()
@@ -201,6 +209,7 @@ SCENARIOS: dict[str, tuple[Callable[[], Desk], Callable[[Desk], object]]] = {
     "another state of the open row": (traded, corrected(0)),
     "a late trade of a closed minute": (traded, corrected(3)),
     "a late trade with silent minutes behind it": (traded, corrected(5)),
+    "a late trade of a minute that REST had confirmed": (settled, corrected(6)),
     "the first trade of a minute": (traded, ahead(1)),
     "a trade after silent minutes": (traded, ahead(4)),
     "minutes open and close": (traded, gone_silent),
