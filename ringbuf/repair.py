@@ -76,10 +76,16 @@ class _Series:
     def _look(self) -> None:
         """Which slots hold the row that belongs there, which hold none?"""
         first, second = self.record[:, : self.capacity], self.record[:, self.capacity :]
-        equal = (first == second).all(axis=0)
-        self.good = equal & (first[0] == self.times) & (self.grid >= 0)
+        self.good = (first[0] == self.times) & (self.grid >= 0)
+        equal: npt.NDArray[np.bool_] | bool = True
+        if not np.array_equal(first, second):
+            equal = (first == second).all(axis=0)
+            self.good &= equal
         self.good[(self.grid + 1) % self.capacity] = False
-        self.empty = equal & (first == self.blank[:, np.newaxis]).all(axis=0)
+        # Most slots hold a row: only the others are looked at cell by cell.
+        self.empty = ~self.good & equal
+        (rest,) = self.empty.nonzero()
+        self.empty[rest] = (first[:, rest] == self.blank[:, np.newaxis]).all(axis=0)
 
     def mend(self) -> bool:
         """True if readers can see a difference."""
@@ -126,10 +132,11 @@ class _Series:
 
     def _at_rest(self, start: int, newest: int) -> tuple[int, int]:
         """The readable run, up to its first row that is not what it says."""
-        last = start
-        while last <= newest and self._is_good(last):
-            last += 1
-        return (start, last - 1) if last > start else (0, -1)
+        if start < self.grid + 2 - self.capacity:
+            return 0, -1
+        bars = np.arange(start, min(newest, self.grid) + 1)
+        count = int(np.append(self.good[bars % self.capacity], False).argmin())
+        return (start, start + count - 1) if count else (0, -1)
 
     def _sound(self, first: int, last: int, start: int, newest: int) -> bool:
         """Do the words and the slots behind the run agree with what is there?"""
