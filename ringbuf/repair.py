@@ -109,12 +109,6 @@ class _Series:
     def _word(self, name: str) -> int:
         return int(self.control[WORD[name]])
 
-    def _is_good(self, bar: int) -> bool:
-        """Is the row of `bar` there, and whole?"""
-        return self.grid + 1 - self.capacity < bar <= self.grid and bool(
-            self.good[bar % self.capacity]
-        )
-
     def _newest_run(self, last: int) -> tuple[int, int]:
         """First and last bar of the newest run of rows up to `last`.
 
@@ -125,10 +119,9 @@ class _Series:
         known = self.bars[self.good & (self.bars <= last) & (self.bars >= origin)]
         if not len(known):
             return 0, -1
-        last = first = int(known.max())
-        while first > origin and self._is_good(first - 1):
-            first -= 1
-        return first, last
+        known.sort()
+        breaks = np.flatnonzero(np.diff(known) != 1)
+        return int(known[breaks[-1] + 1 if len(breaks) else 0]), int(known[-1])
 
     def _at_rest(self, start: int, newest: int) -> tuple[int, int]:
         """The readable run, up to its first row that is not what it says."""

@@ -2,8 +2,8 @@
 
 The embedded exchange goes on, a service follows its markets until all have their history, and is
 killed and started again many times. ``first_row`` is when a frame of the new life has written one,
-``half_up_to_date`` when half of the markets say ``live`` or ``quiet`` again. What the kernels compile
-to is in the cache, as on every machine that has run the service once.
+``half_up_to_date`` when half of the markets say ``live`` or ``quiet`` again. What the kernels
+compile to is in the cache, as on every machine that has run the service once.
 
     python benchmarks/stress/restart.py --runs 20 --markets 200
 
