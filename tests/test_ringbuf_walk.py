@@ -149,6 +149,7 @@ class Walk(RuleBasedStateMachine):
         self.writer.advance(bar)
         self.forget()
         self.writer.set_state(layout.RUNNING)
+        assert self.store.wait(0)
         ended = put_until_dead(self.writer, series, bar, self.fresh(), stores)
         odd = bool(self.writer.controls[series, WORD["sequence"]] & 1)
         self.writer.disown()
