@@ -33,7 +33,7 @@ def test_every_row_of_every_stat_has_the_bits_of_a_step() -> None:
 
 
 def test_table_and_columns_live_as_long_as_the_stepper() -> None:
-    def made() -> tuple[Stepper, np.ndarray]:  # type: ignore[type-arg]
+    def made() -> tuple[Stepper, np.ndarray]:
         table = plan(["SMA2"], history=None).bind({"close": 0, "SMA2": 1})
         block = np.array([[1.0, 3.0], [np.nan, np.nan]])
         run(table.ops, table.pars, block, block.view(np.int64), 0, 1)
