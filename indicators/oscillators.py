@@ -121,7 +121,7 @@ def stochf(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> Non
 
 @stat(
     "STOCHRSI",
-    version=1,
+    version=2,
     meaning="stochastic of RSI: place of RSI n in its range of k rows (k), and its mean (d)",
     source="TA-Lib STOCHRSI with simple averages (Chande, Kroll)" + _STOCHASTIC,
     parameters=(period(14), period(14, name="k"), period(3, name="d")),
