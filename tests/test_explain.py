@@ -85,7 +85,7 @@ def test_every_stat_can_be_explained_and_every_example_asked_for() -> None:
 def test_an_unknown_one_is_refused_with_the_nearest() -> None:
     result = CliRunner().invoke(main, ["stats", "ADXX"])
     assert result.exit_code == 2
-    assert result.stderr.startswith(
+    assert result.output.startswith(
         "market-monitor: Stat 'ADXX': there is no ADXX; did you mean ADX14"
     )
 
@@ -108,8 +108,8 @@ def test_a_module_that_cannot_be_loaded_is_one_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MONITOR_STATS_MODULES", "nowhere.py")
     result = CliRunner().invoke(main, ["stats"])
     assert result.exit_code == 2
-    assert result.stderr.startswith("market-monitor: Stats module 'nowhere.py': there is no file ")
-    assert len(result.stderr.splitlines()) == 1
+    assert result.output.startswith("market-monitor: Stats module 'nowhere.py': there is no file ")
+    assert len(result.output.splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments", [(), ("RSI",)])
