@@ -94,6 +94,7 @@ test: ## the whole quick suite
 stress: ## kills and torn reads at full length, some minutes
 	@$(call install,test)
 	'$(BIN)/python' benchmarks/stress/kill.py
+	STRESS_EVERY=1 '$(BIN)/python' -m pytest tests/test_mending.py
 	exec '$(BIN)/python' benchmarks/stress/tear.py
 
 bench: ## the benchmarks, beside their peers

@@ -23,6 +23,7 @@ from talipp.ohlcv import OHLCV
 from indicators import Table, compute, plan
 from indicators.dispatch import run, step
 from indicators.jit import OPTIONS, Floats
+from indicators.ticking import Stepper
 from monitor import compiled
 
 STATS = [
@@ -71,8 +72,15 @@ def bench_tick_ours(benchmark: Any) -> None:
     """How long does one call take that steps the newest row?"""
     table, floats = block(STATS, HISTORY)
     record, row = floats[0], HISTORY - 1
-    benchmark(step, table.ops, table.pars, record, record.view(np.int64), row, row)
+    benchmark(Stepper(table, record), row, row)
     assert np.isfinite(record[:, row]).all()
+
+
+@pytest.mark.benchmark(group="a tick of sixteen stats, one market")
+def bench_tick_nothing(benchmark: Any) -> None:
+    """How much of it is Python's call, made for no stat at all?"""
+    table, floats = block([], HISTORY)
+    benchmark(Stepper(table, floats[0]), HISTORY - 1, HISTORY - 1)
 
 
 @pytest.mark.benchmark(group="a tick of sixteen stats, one market")

@@ -8,6 +8,7 @@ import numpy as np
 
 from .definition import RELATIVE_ZERO, Definition, period, settling_rows, stat
 from .jit import Floats, Ints, helper
+from .sums import distance, weighted
 
 __all__ = ["DEFINITIONS", "exponential", "window_mean"]
 
@@ -25,12 +26,8 @@ _FASTEST = 2.0 / 3.0
 
 @helper
 def window_mean(F: Floats, x: int, i: int, n: int) -> float:
-    """Mean of n rows up to i, added up anew: a running sum keeps what a past spike rounded off."""
-    newest = F[x, i]
-    total = 0.0
-    for j in range(i - n + 1, i):
-        total += F[x, j] - newest
-    mean: float = newest + total / n
+    """Mean of n rows up to i."""
+    mean: float = F[x, i] + distance(F, x, i, n) / n
     return mean
 
 
@@ -53,19 +50,13 @@ def exponential(F: Floats, i: int, since: int, x: int, out: int, n: int) -> floa
 @helper
 def _weighted(F: Floats, x: int, i: int, n: int) -> float:
     """Mean of n rows with weights 1 … n, the newest the heaviest."""
-    newest = F[x, i]
-    total = 0.0
-    weight = 0.0
-    for j in range(i - n + 1, i):
-        weight += 1.0
-        total += weight * (F[x, j] - newest)
-    mean: float = newest + total / (0.5 * n * (n + 1.0))
+    mean: float = F[x, i] + weighted(F, x, i, n) / (0.5 * n * (n + 1.0))
     return mean
 
 
 @stat(
     "SMA",
-    version=2,
+    version=3,
     meaning="simple moving average: mean of the last n values",
     source="TA-Lib SMA",
     parameters=(period(20),),
@@ -83,7 +74,7 @@ def sma(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "EMA",
-    version=2,
+    version=3,
     meaning="exponential moving average, weight 2/(n+1), seeded with the first SMA",
     source="TA-Lib EMA (default compatibility)",
     parameters=(period(20),),
@@ -101,7 +92,7 @@ def ema(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "RMA",
-    version=1,
+    version=2,
     meaning="Wilder's moving average, weight 1/n, seeded with the first SMA; also called SMMA",
     source="TA-Lib RMA (Wilder 1978)",
     parameters=(period(14),),
@@ -127,7 +118,7 @@ def rma(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "WMA",
-    version=1,
+    version=2,
     meaning="weighted moving average: the newest of n values counts n times, the oldest once",
     source="TA-Lib WMA",
     parameters=(period(20),),
@@ -145,7 +136,7 @@ def wma(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "HMA",
-    version=1,
+    version=2,
     meaning="Hull moving average: WMA of √n of (twice the WMA of n/2 less the WMA of n)",
     source="TA-Lib HMA (Hull 2005), n/2 and √n cut to whole numbers",
     parameters=(period(20),),
@@ -171,7 +162,7 @@ def hma(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "DEMA",
-    version=1,
+    version=2,
     meaning="double exponential average: twice the EMA less the EMA of the EMA",
     source="TA-Lib DEMA (Mulloy 1994)",
     parameters=(period(20),),
@@ -193,7 +184,7 @@ def dema(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "TEMA",
-    version=1,
+    version=2,
     meaning="triple exponential average: three EMA less three EMA of the EMA plus the third one",
     source="TA-Lib TEMA (Mulloy 1994)",
     parameters=(period(20),),

@@ -17,7 +17,7 @@ __all__ = ["DEFINITIONS"]
 
 @stat(
     "BB",
-    version=1,
+    version=2,
     meaning="Bollinger bands: SMA (m) and k deviations around it (u, l); w is their width in"
     " percent of m, p where the value is between them (0 at l, 1 at u)",
     source="TA-Lib BBANDS with SMA; w and p after Bollinger 2001, p of a flat window is 0.5",
@@ -52,7 +52,7 @@ def bb(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "KC",
-    version=1,
+    version=2,
     meaning="Keltner channel: EMA of the typical price (m) and k average true ranges around it",
     source="TA-Lib KC (Raschke): both averages begin together",
     parameters=(

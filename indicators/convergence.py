@@ -19,7 +19,7 @@ def _ema_settling(n: int) -> int:
 
 @stat(
     "MACD",
-    version=1,
+    version=2,
     meaning="fast EMA less slow EMA; s is its EMA (signal), h the difference (histogram)",
     source="TA-Lib MACD (Appel): both averages begin together; if fast is the longer, they swap",
     parameters=(
@@ -69,7 +69,7 @@ def macd(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "PPO",
-    version=1,
+    version=2,
     meaning="percentage price oscillator: fast EMA less slow EMA, in percent of the slow one",
     source="TA-Lib PPO with EMA: each average begins as soon as it can; they swap as MACD's do",
     parameters=(period(12, name="fast", low=2), period(26, name="slow", low=2)),
@@ -93,7 +93,7 @@ def ppo(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "TRIX",
-    version=1,
+    version=2,
     meaning="change of a triple EMA from one row to the next, in percent",
     source="TA-Lib TRIX (Hutson)",
     parameters=(period(15),),

@@ -151,21 +151,33 @@ def _first_cause(error: Exception) -> str:
 
 
 def _rows(
-    F: Floats, I: Ints, first: int, last: int, age: int, young: int, cols: Ints, par: Floats
+    floats: Any,
+    integers: Any,
+    columns: int,
+    rows: int,
+    first: int,
+    last: int,
+    age: int,
+    op: Any,
+    pars: Any,
 ) -> None:  # pragma: no cover - compiled
     """Step rows first … last−1; `age` is the first one's, below `young` it matters.
 
-    Columns and parameters are copied into tuples: as far as a compiler can tell, writing to F might
-    change them otherwise, and it would read and convert them again in every row.
+    Everything comes by address: an array handed over as such is nine words on the stack. The
+    table's row is copied into tuples: as far as a compiler can tell, writing to F might change it
+    otherwise, and it would read and convert it again in every row.
     """
-    columns = to_fixed_tuple(cols, n_columns)  # type: ignore[name-defined] # noqa: F821
-    parameters = to_fixed_tuple(par, n_parameters)  # type: ignore[name-defined] # noqa: F821
+    F = carray(floats, (columns, rows))  # type: ignore[name-defined] # noqa: F821
+    I = carray(integers, (columns, rows))  # type: ignore[name-defined] # noqa: F821
+    row = to_fixed_tuple(carray(op, (n_row,)), n_row)  # type: ignore[name-defined] # noqa: F821
+    par = to_fixed_tuple(carray(pars, (n_parameters,)), n_parameters)  # type: ignore[name-defined] # noqa: F821
+    young, cols = row[1], row[2:]
     # Row 0 is never old: nothing stands before it.
     old = min(max(first + (young - age), first, 1), last)
     for i in range(first, old):
-        kernel(F, I, i, age + (i - first), columns, parameters)  # type: ignore[name-defined] # noqa: F821
+        kernel(F, I, i, age + (i - first), cols, par)  # type: ignore[name-defined] # noqa: F821
     for i in range(old, last):
-        kernel(F, I, positive(i), AGED, columns, parameters)  # type: ignore[name-defined] # noqa: F821
+        kernel(F, I, positive(i), AGED, cols, par)  # type: ignore[name-defined] # noqa: F821
 
 
 def _loop(function: KernelFunction, columns: int, parameters: int) -> Callable[..., None]:
@@ -174,7 +186,7 @@ def _loop(function: KernelFunction, columns: int, parameters: int) -> Callable[.
     It says that it comes from the kernel's own place in the kernel's own file: by name, line and
     file numba finds a cached function, and by the file it tells whether that is good.
     """
-    from numba import njit
+    from numba import carray, njit
     from numba.np.unsafe.ndarray import to_fixed_tuple
 
     from .dispatch import positive
@@ -187,8 +199,9 @@ def _loop(function: KernelFunction, columns: int, parameters: int) -> Callable[.
         {
             "__name__": function.__module__,
             "AGED": AGED,
+            "carray": carray,
             "kernel": njit(**_INLINED)(_with_helpers(function)),
-            "n_columns": columns,
+            "n_row": 2 + columns,
             "n_parameters": parameters,
             "positive": positive,
             "to_fixed_tuple": to_fixed_tuple,

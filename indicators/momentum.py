@@ -53,6 +53,19 @@ def roc(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 
 @helper
+def _flushed(up: float, down: float) -> tuple[float, float]:
+    """Two averages of which at least one is below the normal numbers, without subnormals.
+
+    They end together, so that their ratio stays right up to the last row that has one; alone ends
+    only what is too small a share of the other for the ratio to notice.
+    """
+    total = up + down
+    if total < _TINY or (min(up, down) > 0.0 and total < _TINY / RELATIVE_ZERO):
+        return 0.0, 0.0
+    return 0.0 if up < _TINY else up, 0.0 if down < _TINY else down
+
+
+@helper
 def strength(F: Floats, i: int, age: int, x: int, gain: int, loss: int, n: int) -> float:
     """Step the two averages of an RSI and return its value; NaN before age n.
 
@@ -74,10 +87,8 @@ def strength(F: Floats, i: int, age: int, x: int, gain: int, loss: int, n: int) 
         else:
             up = F[gain, i - 1] * (n - 1.0) / n
             down = F[loss, i - 1] * (n - 1.0) / n
-            # Together, so that the ratio stays right up to the last row that has one.
-            if up + down < _TINY:
-                up = 0.0
-                down = 0.0
+        if min(up, down) < _TINY:
+            up, down = _flushed(up, down)
     elif age == n:
         up = 0.0
         down = 0.0
@@ -99,7 +110,7 @@ def strength(F: Floats, i: int, age: int, x: int, gain: int, loss: int, n: int) 
 
 @stat(
     "RSI",
-    version=2,
+    version=3,
     meaning="relative strength index: share of rises in the average change, 0 to 100",
     source="TA-Lib RSI (Wilder 1978); a window without change is 50, not TA-Lib's 0",
     parameters=(period(14),),

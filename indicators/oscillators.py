@@ -11,6 +11,7 @@ import numpy as np
 from .definition import RELATIVE_ZERO, Definition, period, settling_rows, stat
 from .jit import Floats, Ints, helper
 from .momentum import strength
+from .sums import distance, distances
 
 __all__ = ["DEFINITIONS"]
 
@@ -120,7 +121,7 @@ def stochf(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> Non
 
 @stat(
     "STOCHRSI",
-    version=1,
+    version=2,
     meaning="stochastic of RSI: place of RSI n in its range of k rows (k), and its mean (d)",
     source="TA-Lib STOCHRSI with simple averages (Chande, Kroll)" + _STOCHASTIC,
     parameters=(period(14), period(14, name="k"), period(3, name="d")),
@@ -192,7 +193,7 @@ def willr(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None
 
 @stat(
     "CCI",
-    version=1,
+    version=2,
     meaning="commodity channel index: typical price off its mean, in 0.015 mean deviations",
     source="TA-Lib CCI (Lambert)",
     parameters=(period(14, low=2),),
@@ -208,16 +209,9 @@ def cci(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
     if age < n - 1:
         F[out, i] = np.nan
         return
-    newest = F[x, i]
-    mean = 0.0
-    for j in range(i - n + 1, i):
-        mean += F[x, j] - newest
-    mean /= n
-    deviation = 0.0
-    for j in range(i - n + 1, i + 1):
-        deviation += abs(F[x, j] - newest - mean)
-    deviation /= n
-    if deviation <= RELATIVE_ZERO * abs(newest):
+    mean = distance(F, x, i, n) / n
+    deviation = distances(F, x, i, n, mean) / n
+    if deviation <= RELATIVE_ZERO * abs(F[x, i]):
         F[out, i] = 0.0
     else:
         F[out, i] = -mean / (0.015 * deviation)
@@ -264,7 +258,7 @@ def uo(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "AO",
-    version=1,
+    version=2,
     meaning="awesome oscillator: fast mean of the candles' middles minus the slow one",
     source="TA-Lib AO (Williams)",
     parameters=(period(5, name="fast", low=2), period(34, name="slow", low=2)),
@@ -279,15 +273,7 @@ def ao(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
     if age < max(fast, slow) - 1:
         F[out, i] = np.nan
         return
-    newest = F[x, i]
-    short = 0.0
-    long = 0.0
-    # The newest row belongs to both windows, at no distance from itself.
-    for j in range(i - fast + 1, i):
-        short += F[x, j] - newest
-    for j in range(i - slow + 1, i):
-        long += F[x, j] - newest
-    F[out, i] = short / fast - long / slow
+    F[out, i] = distance(F, x, i, fast) / fast - distance(F, x, i, slow) / slow
 
 
 DEFINITIONS: tuple[Definition, ...] = (stoch, stochf, stochrsi, willr, cci, uo, ao)

@@ -110,13 +110,15 @@ def aroon(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None
         F[up, i] = np.nan
         F[down, i] = np.nan
         return
-    top = i - n
-    bottom = i - n
+    highest, lowest = F[high, i - n], F[low, i - n]
+    top, bottom = i - n, i - n
     for j in range(i - n + 1, i + 1):
-        if F[high, j] >= F[high, top]:
-            top = j
-        if F[low, j] <= F[low, bottom]:
-            bottom = j
+        here = F[high, j]
+        if here >= highest:
+            highest, top = here, j
+        here = F[low, j]
+        if here <= lowest:
+            lowest, bottom = here, j
     F[up, i] = 100.0 * (n - (i - top)) / n
     F[down, i] = 100.0 * (n - (i - bottom)) / n
 

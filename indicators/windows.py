@@ -8,26 +8,16 @@ import numpy as np
 
 from .definition import RELATIVE_ZERO, Definition, period, stat
 from .jit import Floats, Ints, helper
+from .sums import distance, squares
 
 __all__ = ["DEFINITIONS", "spread"]
-
-# Every window is measured from its newest value: what is summed is then of the size of the
-# movements, not of the price, and a flat window gives zero, not what its mean rounds off.
 
 
 @helper
 def spread(F: Floats, x: int, i: int, n: int) -> tuple[float, float]:
     """Return the mean of n rows up to i, less the newest of them, and their variance (÷ n)."""
-    newest = F[x, i]
-    mean = 0.0
-    for j in range(i - n + 1, i + 1):
-        mean += F[x, j] - newest
-    mean /= n
-    variance = 0.0
-    for j in range(i - n + 1, i + 1):
-        apart = (F[x, j] - newest) - mean
-        variance += apart * apart
-    return mean, variance / n
+    mean = distance(F, x, i, n) / n
+    return mean, squares(F, x, i, n, mean) / n
 
 
 @helper
@@ -48,7 +38,7 @@ def _slope(F: Floats, x: int, i: int, n: int) -> tuple[float, float]:
 
 @stat(
     "STDDEV",
-    version=1,
+    version=2,
     meaning="standard deviation of the last n values, of the population (divided by n)",
     source="TA-Lib STDDEV with one deviation",
     parameters=(period(20, low=2),),
@@ -70,7 +60,7 @@ def stddev(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> Non
 
 @stat(
     "VAR",
-    version=1,
+    version=2,
     meaning="variance of the last n values, of the population (divided by n)",
     source="TA-Lib VAR",
     parameters=(period(20),),
@@ -91,7 +81,7 @@ def var(F: Floats, I: Ints, i: int, age: int, cols: Ints, par: Floats) -> None:
 
 @stat(
     "ZSCORE",
-    version=1,
+    version=2,
     meaning="how many standard deviations of the last n values the newest is above their mean",
     source="(value − TA-Lib SMA) / TA-Lib STDDEV; 0 in a flat window",
     parameters=(period(20, low=2),),

@@ -33,6 +33,9 @@ __all__ = [
     "TROUBLED",
     "Book",
     "Note",
+    "Rows",
+    "recall",
+    "rows_of",
 ]
 
 INTERVAL_MS: Final = 60_000
@@ -120,6 +123,51 @@ class Rows:
         return closed
 
 
+def rows_of(writer: Writer, market: int, first: int, last: int) -> Rows:
+    """Copy of the rows first..last (fewer than the ring holds) of a market, known ones marked."""
+    capacity, control = writer.geometry.capacity, writer.controls[market]
+    count = last - first + 1
+    end = last % capacity + capacity + 1
+    window = slice(end - count, end)
+    floats, integers = writer.floats[market], writer.integers[market]
+    bars = np.arange(first, last + 1)
+    known = integers[_COLUMN["time"], window] == bars * INTERVAL_MS
+    if control[_NEWEST] >= 0:
+        known &= bars >= control[_ORIGIN]
+    return Rows(
+        prices=floats[_COLUMN["open"] : _COLUMN["volume"] + 1, window].T.copy(),
+        trades=integers[_COLUMN["trades"], window].copy(),
+        flags=integers[_COLUMN["flags"], window].copy(),
+        known=known,
+    )
+
+
+def recall(writer: Writer, market: int, enough: int = 0) -> Ledger:
+    """The ledger of a market as far as its rows and control words tell.
+
+    One with fewer than `enough` rows has no history yet.
+    """
+    control = writer.controls[market]
+    newest, origin = int(control[_NEWEST]), int(control[_ORIGIN])
+    held = writer.grid + 2 - writer.geometry.capacity
+    low = max(origin, held)
+    if newest < low:
+        return Ledger()
+    rows = rows_of(writer, market, low, newest)
+    traded = np.flatnonzero(rows.known & (rows.trades > 0))
+    ledger = Ledger(status=STALE, traded=low + int(traded[-1]) if len(traded) else -1)
+    first = int(rows.known.argmax())
+    # A hole that was larger than the ring has left nothing but the live rows behind it; one
+    # slot at the old end may have been cleared for a minute that never came.
+    gone = low + first > max(origin, held + 2)
+    short = newest + 1 - (low + first) < enough
+    # REST has vouched for the rows from the origin on, or for there being none before it.
+    if control[_CONFIRMED] >= origin - 1 and not gone and not short:
+        ledger.filled = True
+        ledger.certain = low + first + int(np.append(rows.closed[first:], False).argmin()) - 1
+    return ledger
+
+
 class Book:
     """State of all markets; held by one engine, in one thread.
 
@@ -152,30 +200,9 @@ class Book:
             self._table.ops,
             self._table.pars,
         )
-        self.ledgers = [self._recall(market, deeper) for market in range(len(coins))]
+        enough = min(self.depth, RETENTION) if deeper else 0
+        self.ledgers = [recall(writer, market, enough) for market in range(len(coins))]
         self.controls[:, _STATUS] = [ledger.status for ledger in self.ledgers]
-
-    def _recall(self, market: int, deeper: bool) -> Ledger:
-        """The ledger of a market as far as its rows and control words tell."""
-        control, newest = self.controls[market], self.newest(market)
-        held = self.writer.grid + 2 - self.capacity
-        origin = int(control[_ORIGIN])
-        low = max(origin, held)
-        if newest < low:
-            return Ledger()
-        rows = self.rows(market, low, newest)
-        traded = np.flatnonzero(rows.known & (rows.trades > 0))
-        ledger = Ledger(status=STALE, traded=low + int(traded[-1]) if len(traded) else -1)
-        first = int(rows.known.argmax())
-        # A hole that was larger than the ring has left nothing but the live rows behind it; one
-        # slot at the old end may have been cleared for a minute that never came.
-        gone = low + first > max(origin, held + 2)
-        short = deeper and newest + 1 - (low + first) < min(self.depth, RETENTION)
-        # REST has vouched for the rows from the origin on, or for there being none before it.
-        if control[_CONFIRMED] >= origin - 1 and not gone and not short:
-            ledger.filled = True
-            ledger.certain = low + first + int(np.append(rows.closed[first:], False).argmin()) - 1
-        return ledger
 
     def note(self, key: str, text: str) -> None:
         """Leave a note for the log."""
@@ -204,20 +231,7 @@ class Book:
 
     def rows(self, market: int, first: int, last: int) -> Rows:
         """Copy of the rows first..last (fewer than the ring holds), known ones marked."""
-        count = last - first + 1
-        end = last % self.capacity + self.capacity + 1
-        window = slice(end - count, end)
-        floats, integers = self.writer.floats[market], self.writer.integers[market]
-        bars = np.arange(first, last + 1)
-        known = integers[_COLUMN["time"], window] == bars * INTERVAL_MS
-        if self.newest(market) >= 0:
-            known &= bars >= self.controls[market, _ORIGIN]
-        return Rows(
-            prices=floats[_COLUMN["open"] : _COLUMN["volume"] + 1, window].T.copy(),
-            trades=integers[_COLUMN["trades"], window].copy(),
-            flags=integers[_COLUMN["flags"], window].copy(),
-            known=known,
-        )
+        return rows_of(self.writer, market, first, last)
 
     def judge(self, market: int, now_ms: float) -> bool:
         """Set the status that readers see; True if it changed."""

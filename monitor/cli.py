@@ -191,7 +191,8 @@ def stats(names: tuple[str, ...]) -> None:
         from monitor import explain
 
         load(settings.stats_modules)
-        explain.explain(names) if names else explain.overview()
+        width = explain.terminal_width()
+        explain.explain(names, width) if names else explain.overview(width)
 
 
 @main.command()

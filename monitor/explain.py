@@ -6,6 +6,8 @@ compiled.
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from textwrap import wrap
 
@@ -14,15 +16,30 @@ import click
 from indicators import Definition, Parameter, Stat, default_registry, plan
 from indicators.names import format_number
 
-__all__ = ["explain", "overview"]
+__all__ = ["explain", "overview", "terminal_width"]
 
 _WIDTH = 100
 _LABEL = 12
+_MEANING = 40
+"""Narrower than this, a column of meanings is none."""
+_INDENT = 4
 _EXAMPLE_INPUT = "hlc3"
+_AFTERWARDS = (
+    "Warm-up: rows without a value, with the usual parameters."
+    " `python -m monitor stats RSI` explains one."
+)
 
 
-def overview() -> None:
-    """Print a line for each stat: name, parameters, columns, rows of warm-up, meaning."""
+def terminal_width() -> int | None:
+    """Columns of the terminal that is written to; None where it is a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def overview(width: int | None = None) -> None:
+    """Print for each stat its name, parameters, columns, rows of warm-up and meaning.
+
+    A line each, for `grep`; with a width, meanings are wrapped beside the rest or below it.
+    """
     stats = [_usual(definition) for definition in default_registry()]
     rows = [("stat", "parameters", "columns", "warm-up", "meaning")]
     rows += [
@@ -38,22 +55,31 @@ def overview() -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=False))
-        click.echo("  ".join((*cells, row[4])))
-    click.echo(
-        "\nWarm-up: rows without a value, with the usual parameters."
-        " `python -m monitor stats RSI` explains one."
-    )
+        line = "  ".join((*cells, ""))
+        if width is None:
+            click.echo(line + row[4])
+            continue
+        beside = len(line) + _MEANING <= width
+        indent = len(line) if beside else _INDENT
+        meaning = wrap(row[4], width - indent, break_on_hyphens=False)
+        if not beside:
+            click.echo(line.rstrip())
+        for number, part in enumerate(meaning):
+            click.echo((line if beside and not number else " " * indent) + part)
+    click.echo()
+    for part in wrap(_AFTERWARDS, width or 2 * _WIDTH):
+        click.echo(part)
 
 
-def explain(names: Sequence[str]) -> None:
-    """Print all about each of these stats. Raises `StatNameError`."""
+def explain(names: Sequence[str], width: int | None = None) -> None:
+    """Print all about each of these stats, wrapped to a width. Raises `StatNameError`."""
     for number, stat in enumerate([default_registry().resolve(name) for name in names]):
         if number:
             click.echo()
-        _explain(stat)
+        _explain(stat, min(width or _WIDTH, _WIDTH))
 
 
-def _explain(stat: Stat) -> None:
+def _explain(stat: Stat, width: int) -> None:
     definition = stat.definition
     name = str(stat.name)
     planned = plan([name], history=None)
@@ -75,7 +101,7 @@ def _explain(stat: Stat) -> None:
         ("examples", ", ".join(_examples(stat))),
     ]
     for label, text in lines:
-        first, *others = wrap(text, _WIDTH - _LABEL) or [""]
+        first, *others = wrap(text, width - _LABEL, break_on_hyphens=False) or [""]
         click.echo(f"{label:{_LABEL}}{first}")
         for other in others:
             click.echo(f"{'':{_LABEL}}{other}")

@@ -10,6 +10,12 @@ Arrays, by the name they have everywhere here:
     floats, integers  [markets, columns, 2 * capacity]   the data block, twice over the same memory
     controls          int64[markets, 32]                 control records, see `ringbuf.layout`
     ops, pars                                            the stat table, see `indicators.dispatch`
+
+**Death between two stores.** A candle is written into the second copy of its row, which is marked
+`WORKING` meanwhile, then the stats are stepped, then the first copy is made of it: at every moment
+one of the two copies is a whole candle, and the mark says which. What else follows from candles
+(stats, carried rows, `closed`) can be done again: see `mending`. Fences keep the compiler from
+moving stores across the mark; a death, unlike another processor, sees them in program order.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ import numpy as np
 from numba import njit
 
 from indicators.dispatch import steps
-from ringbuf.kernels import begin, commit, copy_row
+from ringbuf.kernels import begin, commit, copy_row, release_fence
 from ringbuf.layout import WORD
 
 __all__ = [
@@ -33,16 +39,20 @@ __all__ = [
     "LATE",
     "OLDER",
     "PLACED",
+    "WORKING",
     "close_bars",
     "compute",
     "fill",
     "open_bars",
     "place",
+    "rework",
 ]
 
 CARRIED: Final = 1
 CONFIRMED: Final = 2
 CLOSED: Final = 4
+WORKING: Final = 8
+"""The candle is being written: only ever seen in the second copy, of a record that is in work."""
 PLACED: Final = 0
 CORRECTED: Final = 1
 OLDER: Final = 2
@@ -78,7 +88,7 @@ def _flat(floats: Any, i: int, price: float) -> None:
 
 
 @jit
-def _rework(
+def rework(
     floats: Any,
     integers: Any,
     ops: Any,
@@ -119,7 +129,7 @@ def _restep(
     floats: Any, integers: Any, control: Any, ops: Any, pars: Any, first: int, stepping: bool
 ) -> None:
     """Bring everything that follows from row `first` up to the newest."""
-    _rework(floats, integers, ops, pars, control[_ORIGIN], first, control[_NEWEST], stepping)
+    rework(floats, integers, ops, pars, control[_ORIGIN], first, control[_NEWEST], stepping)
 
 
 @jit
@@ -128,7 +138,7 @@ def compute(floats: Any, integers: Any, ops: Any, pars: Any, first: int, last: i
 
     As if `first` were the market's origin: what the stats would need of rows before is not there.
     """
-    _rework(floats, integers, ops, pars, first, first, last, True)
+    rework(floats, integers, ops, pars, first, first, last, True)
 
 
 @jit
@@ -182,6 +192,10 @@ def place(
             return OLDER
     correction = bar <= min(newest, control[_CLOSED])
     begin(control, bar)
+    if newest < 0:
+        control[_ORIGIN] = bar
+    numbers[_FLAGS, i] = WORKING
+    release_fence()
     numbers[_TIME, i] = open_ms
     record[_OPEN, i] = open_
     record[_HIGH, i] = high
@@ -189,10 +203,10 @@ def place(
     record[_CLOSE, i] = close
     record[_VOLUME, i] = volume
     numbers[_TRADES, i] = trades
+    release_fence()
     numbers[_FLAGS, i] = CLOSED if correction else 0
+    release_fence()
     if bar > newest:
-        if newest < 0:
-            control[_ORIGIN] = bar
         if bar != newest + 1:
             control[_START] = bar
         control[_NEWEST] = bar
@@ -232,10 +246,14 @@ def open_bars(
         capacity = record.shape[1] // 2
         begin(control, bar)
         i = bar % capacity + capacity
+        numbers[_FLAGS, i] = WORKING
+        release_fence()
         numbers[_TIME, i] = bar * interval_ms
         numbers[_TRADES, i] = 0
-        numbers[_FLAGS, i] = CARRIED
         _flat(record, i, record[_CLOSE, i - 1])
+        release_fence()
+        numbers[_FLAGS, i] = CARRIED
+        release_fence()
         control[_NEWEST] = bar
         _restep(record, numbers, control, ops, pars, bar, stepping[k])
         control[_UPDATED] = now_ms
@@ -295,15 +313,21 @@ def fill(
     last = first + prices.shape[0] - 1
     moves = control[_NEWEST] >= 0 and control[_START] != start
     begin(control, min(first, control[_START]) if moves else first)
+    if control[_NEWEST] < 0:
+        control[_ORIGIN] = origin
     for k in range(prices.shape[0]):
         slot = (first + k) % capacity
         i = slot + capacity
+        numbers[_FLAGS, i] = WORKING
+        release_fence()
         numbers[_TIME, i] = (first + k) * interval_ms
         for column in range(5):
             record[_OPEN + column, i] = prices[k, column]
         numbers[_TRADES, i] = counts[k, 0]
+        release_fence()
         numbers[_FLAGS, i] = counts[k, 1]
-        copy_row(integers[market], slot, capacity)
+        release_fence()
+        copy_row(numbers, slot, capacity)
     control[_START] = start
     control[_ORIGIN] = origin
     control[_NEWEST] = max(control[_NEWEST], last)

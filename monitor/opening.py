@@ -24,6 +24,7 @@ from ringbuf.writer import Writer
 
 from . import kernels
 from .book import INTERVAL_MS, STALE, STATUSES
+from .mending import Mender
 from .settings import Settings
 
 __all__ = ["HEARTBEAT_S", "Interim", "compute_fresh", "hold", "kept_names", "open_for"]
@@ -62,7 +63,9 @@ def hold(settings: Settings) -> Writer | None:
             and found.statuses == STATUSES
         )
 
-    return take_over(settings.segment, ours, mode=settings.segment_mode, status=STALE)
+    return take_over(
+        settings.segment, ours, mode=settings.segment_mode, status=STALE, mender=Mender()
+    )
 
 
 class Interim:
@@ -116,6 +119,7 @@ def open_for(
         essential=kernels.CANDLE_COLUMNS,
         prepare=lambda new, found: compute_fresh(new, stats, found.fresh),
         held=held,
+        mender=Mender(),
     )
     log.info(
         "store %s %s: %d markets, %d of them with history, %d stats, %.1f MiB, from %s",
@@ -129,8 +133,7 @@ def open_for(
     )
     if opening.repaired:
         log.warning(
-            "the last service died while it was writing: rows in work of %d markets are dropped, "
-            "the exchange is asked for them",
+            "the last service died while it was writing: rows of %d markets were put right",
             opening.repaired,
         )
     return writer, opening

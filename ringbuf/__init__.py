@@ -24,7 +24,8 @@ from .errors import (
     UnknownName,
     WrongVersion,
 )
-from .reader import Ring, Store, attach
+from .reader import Store, attach
+from .ring import Ring
 
 __all__ = [
     "LayoutError",

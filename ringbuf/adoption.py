@@ -37,7 +37,7 @@ from .errors import LayoutError, NotAStore, NotReplaced, StoreRefused
 from .header import Header
 from .layout import WORD
 from .ownership import refuse_if_held
-from .repair import repair
+from .repair import Mender, repair
 from .spec import Geometry, StoreSpec
 from .writer import Writer, lay_out
 
@@ -112,6 +112,7 @@ def open_store(
     essential: Sequence[str] = (),
     prepare: Callable[[Writer, Opening], None] | None = None,
     held: Writer | None = None,
+    mender: Mender | None = None,
 ) -> tuple[Writer, Opening]:
     """Become the writer of the store `spec`: adopt it, rebuild it, or create it.
 
@@ -120,6 +121,7 @@ def open_store(
     definition, no row is kept.
     prepare: called before a rebuilt segment takes its names, to compute its `fresh` columns.
     held: the writer that `take_over` returned for this name; it is used up.
+    mender: what puts rows right that a death left in work; without one they are dropped.
 
     Raises StoreBusy, NotReplaced, NoSpace, LayoutError; then everything is as it was.
     """
@@ -130,12 +132,17 @@ def open_store(
         if found is not None and found.is_as(spec):
             if held is not None:
                 return held.hand_over(spec), Opening("adopted", _with_rows(held))
-            return _adopt(found, spec, mode, status)
-        return _build(spec, found, mode, status, essential, prepare, held)
+            return _adopt(found, spec, mode, status, mender)
+        return _build(spec, found, mode, status, essential, prepare, held, mender)
 
 
 def take_over(
-    name: str, accept: Callable[[StoreSpec], bool], *, mode: int = 0o600, status: int = 0
+    name: str,
+    accept: Callable[[StoreSpec], bool],
+    *,
+    mode: int = 0o600,
+    status: int = 0,
+    mender: Mender | None = None,
 ) -> Writer | None:
     """Adopt whatever store has this name if `accept` says so of what it holds; None otherwise.
 
@@ -146,7 +153,7 @@ def take_over(
         found = _find(name)
         if found is None or found.header.minor != layout.MINOR or not accept(found.spec):
             return None
-        return _adopt(found, found.spec, mode, status)[0]
+        return _adopt(found, found.spec, mode, status, mender)[0]
 
 
 # -- what is there ---------------------------------------------------------------------------------
@@ -210,14 +217,16 @@ def _with_rows(writer: Writer) -> int:
 # -- in place --------------------------------------------------------------------------------------
 
 
-def _adopt(found: _Found, spec: StoreSpec, mode: int, status: int) -> tuple[Writer, Opening]:
+def _adopt(
+    found: _Found, spec: StoreSpec, mode: int, status: int, mender: Mender | None
+) -> tuple[Writer, Opening]:
     with _mapped(found) as (descriptor, memory):
         geometry = Geometry.found(found.header)
         _mark(Writer(spec, geometry, memory), status)
         writer = Writer(spec, geometry, memory, segment.take(found.path, spec.name))
         try:
             writer.begin_life()
-            repaired = repair(writer)
+            repaired = repair(writer, mender)
             os.fchmod(descriptor, mode)
             segment.keep_names(found.path, spec.name)
         except BaseException:
@@ -244,6 +253,7 @@ def _build(
     essential: Sequence[str],
     prepare: Callable[[Writer, Opening], None] | None,
     held: Writer | None,
+    mender: Mender | None,
 ) -> tuple[Writer, Opening]:
     geometry = Geometry.of(spec)
     opening = Opening("created")
@@ -259,7 +269,7 @@ def _build(
                     _, before = stack.enter_context(_mapped(found))
                     old = Writer(found.spec, Geometry.found(found.header), before)
                     if found.is_of(spec):
-                        repaired = 0 if held is not None else repair(old)
+                        repaired = 0 if held is not None else repair(old, mender)
                         opening = _carry(old, writer, essential, repaired)
                         _mark(writer, status)
                 if prepare is not None and opening.kept:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from . import layout
 from .errors import StoreRefused
 from .header import Header
-from .reader import fence
+from .ring import fence
 
 __all__ = ["Problem", "check"]
 

@@ -39,10 +39,11 @@ def make_engine(
     candle_columns = [
         Column(name, kind) for name, kind in zip(kernels.CANDLE_COLUMNS, kinds, strict=True)
     ]
+    stat_columns = [Column(c.name, "f", c.unit, c.definition) for c in plan.columns]
     spec = StoreSpec(
         name="test",
         series=tuple(Series(f"market{k}", coin) for k, coin in enumerate(coins)),
-        columns=(*candle_columns, *(Column(column.name) for column in plan.columns)),
+        columns=(*candle_columns, *stat_columns),
         history=history,
         interval_ms=MINUTE,
         lookback=plan.lookback + plan.runup,

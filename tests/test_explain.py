@@ -40,6 +40,23 @@ def said(*arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_on_a_terminal_nothing_is_wider_than_it(
+    width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [definition.name for definition in default_registry()]
+    explain.overview(width)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= width
+    for definition in default_registry():
+        words = definition.meaning.split()
+        at = text.index(f"\n{definition.name} ")
+        assert all(word in text[at:] for word in words)
+    explain.explain(names, width)
+    lines = [line for line in capsys.readouterr().out.splitlines() if len(line) > width]
+    assert not [line for line in lines if len(line.split()) > 2], lines
+
+
 def test_every_stat_has_its_line() -> None:
     lines = said().splitlines()
     assert lines[0].split() == ["stat", "parameters", "columns", "warm-up", "meaning"]
@@ -64,7 +81,7 @@ def test_one_stat_is_explained_with_its_own_parameters() -> None:
         "settling": "93 rows more until where the history begins makes no difference",
         "reads": "5 rows back",
         "keeps": "_RSI5_gain, _RSI5_loss",
-        "definition": "RSI/2 n=5 input=close",
+        "definition": "RSI/3 n=5 input=close",
         "examples": "RSI5, RSI14, RSI, RSI14_hlc3",
     }
 
@@ -85,7 +102,7 @@ def test_every_stat_can_be_explained_and_every_example_asked_for() -> None:
 def test_an_unknown_one_is_refused_with_the_nearest() -> None:
     result = CliRunner().invoke(main, ["stats", "ADXX"])
     assert result.exit_code == 2
-    assert result.stderr.startswith(
+    assert result.output.startswith(
         "market-monitor: Stat 'ADXX': there is no ADXX; did you mean ADX14"
     )
 
@@ -108,8 +125,8 @@ def test_a_module_that_cannot_be_loaded_is_one_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MONITOR_STATS_MODULES", "nowhere.py")
     result = CliRunner().invoke(main, ["stats"])
     assert result.exit_code == 2
-    assert result.stderr.startswith("market-monitor: Stats module 'nowhere.py': there is no file ")
-    assert len(result.stderr.splitlines()) == 1
+    assert result.output.startswith("market-monitor: Stats module 'nowhere.py': there is no file ")
+    assert len(result.output.splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments", [(), ("RSI",)])

@@ -56,12 +56,12 @@ TOYS = Registry((*default_registry(), span))
 def test_public_columns_come_first_in_the_order_asked_for() -> None:
     planned = plan(["RSI5", "ATR14", "EMA20_hlc3"], history=1440)
     assert planned.columns == (
-        StatColumn("RSI5", "RSI/2 n=5 input=close", "0..100", "RSI5"),
+        StatColumn("RSI5", "RSI/3 n=5 input=close", "0..100", "RSI5"),
         StatColumn("ATR14", "ATR/2 n=14 input=high,low,close", "price", "ATR14"),
-        StatColumn("EMA20_hlc3", "EMA/2 n=20 input=hlc3/1", "price", "EMA20_hlc3"),
+        StatColumn("EMA20_hlc3", "EMA/3 n=20 input=hlc3/1", "price", "EMA20_hlc3"),
         StatColumn("_hlc3", "hlc3/1", "price", "hlc3"),
-        StatColumn("_RSI5_gain", "RSI/2 n=5 input=close state=gain", "state", "RSI5"),
-        StatColumn("_RSI5_loss", "RSI/2 n=5 input=close state=loss", "state", "RSI5"),
+        StatColumn("_RSI5_gain", "RSI/3 n=5 input=close state=gain", "state", "RSI5"),
+        StatColumn("_RSI5_loss", "RSI/3 n=5 input=close state=loss", "state", "RSI5"),
     )
     assert [column.private for column in planned.columns] == [False] * 3 + [True] * 3
 

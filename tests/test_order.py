@@ -35,8 +35,9 @@ def assembly(kernel: Any, signature: tuple[Any, ...]) -> str:
         if any(f"@{call}(" in head for call in calls):
             function += f"\n{other}"
     heads = set(re.findall(r"^declare [^\n]+", code, re.MULTILINE))
-    # What its reference counting calls is defined beside it.
-    heads |= {f"declare void @NRT_{name}(ptr)" for name in ("incref", "decref")}
+    # What its reference counting calls is defined beside it. (LLVM before 16 types its pointers.)
+    pointer = "i8*" if "i8*" in code else "ptr"
+    heads |= {f"declare void @NRT_{name}({pointer})" for name in ("incref", "decref")}
     used = [one for one in heads if re.findall(r"@[^(]+", one)[0] + "(" in function]
     text = re.sub(r" #\d+|,? ![\w.]+ !\d+", "", "\n".join([function, *used]))
     binding.initialize_all_targets()

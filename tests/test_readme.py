@@ -1,4 +1,4 @@
-"""What the README shows runs as it stands there; only the store's name is another."""
+"""What README and the readers' page show runs as it stands; only the store's name is another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ from ringbuf import ownership
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+READERS = (ROOT / "docs" / "what-happens-when.md").read_text(encoding="utf-8")
+BLOCKS = [
+    block
+    for text in (README, READERS)
+    for block in re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+]
 PATIENCE_S = 90.0
 
 
@@ -74,7 +79,7 @@ def settled(name: str) -> bool:
 
 
 def test_there_are_python_blocks_and_the_raw_one_needs_nothing_of_ours() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     raw = next(block for block in BLOCKS if "SharedMemory(" in block)
     assert 'SharedMemory("market_monitor"' in raw
     assert "ringbuf" not in raw
@@ -118,7 +123,7 @@ def test_the_settings_table_names_every_setting_and_its_default() -> None:
 def test_every_command_that_is_named_exists() -> None:
     from monitor.cli import main
 
-    for name in re.findall(r"`(?:market-monitor|python -m monitor) (\w+)", README):
+    for name in re.findall(r"`(?:market-monitor|python -m monitor) (\w+)", README + READERS):
         assert name in main.commands
 
 

@@ -145,15 +145,19 @@ def close_bar(writer: Writer, series: int, bar: int) -> None:
     kernels.commit(control)
 
 
+def catch_up(writer: Writer, bar: int) -> None:
+    """Close what is before `bar`: a series that lost rows is filled up, as the service would."""
+    for series in range(SERIES):
+        for missing in range(next_bar(writer, series), bar):
+            close_bar(writer, series, missing)
+
+
 def write_for_ever(writer: Writer) -> None:
     """Full load: a few updates of each minute's open row, then the next minute."""
     x = 0
     while True:
         bar = max(next_bar(writer, series) for series in range(SERIES))
-        for series in range(SERIES):
-            # A series that lost rows to a repair is filled up again, as the service would.
-            for missing in range(next_bar(writer, series), bar):
-                close_bar(writer, series, missing)
+        catch_up(writer, bar)
         for _ in range(4):
             for series in range(SERIES):
                 x = x % 100_000 + 1
@@ -228,8 +232,7 @@ def update(writer: Writer) -> None:
 def roll(writer: Writer) -> None:
     """Close the minute, begin the next one: the grid moves, slots are cleared, readers wake."""
     bar = next_bar(writer, 0)
-    for series in range(SERIES):
-        close_bar(writer, series, bar)
+    catch_up(writer, bar + 1)
     writer.put(0, bar + 1, row(bar + 1, 6.0))
     writer.publish()
 

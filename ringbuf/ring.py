@@ -1,0 +1,283 @@
+"""One series of an attached store: its views, its consistent copies, its waiting.
+
+**Views and copies.** ``ring["close"]`` and `Ring.view` are views of the memory the service writes:
+they cost nothing, they show the newest values without another call, and their oldest rows are
+overwritten an hour after they were taken. `Ring.last` and `Ring.snapshot` are consistent copies:
+one state of the series, never a mixture of two.
+
+**Ordering.** A consistent copy is a sequence-lock read (`layout`, "Sequence lock"): load the
+sequence word, copy, load it again. Each load is one aligned 8-byte access made by CPython or numpy.
+On x86-64 the processor performs loads in program order, and neither can be moved by a compiler
+across the C calls in between. Elsewhere (ARM) the processor may reorder them: there `fence`, a
+release and then an acquire of an uncontended lock, keeps the loads on their sides.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from . import layout
+from .errors import UnknownName
+from .watching import Watch
+
+if TYPE_CHECKING:
+    from .reader import Store
+
+__all__ = ["PATIENCE_S", "Ring", "fence", "natural"]
+
+PATIENCE_S = 0.25
+"""How long a consistent read tries again before it settles for the rows that are not in work."""
+
+_T = TypeVar("_T")
+_WORD = layout.WORD
+_DIRTY, _NEWEST, _CLOSED, _START, _REWINDS = (
+    _WORD[name] for name in ("dirty_from", "newest", "closed", "start", "rewinds")
+)
+_EMPTY: dict[str, Any] = {"f": np.nan, "i": 0, "M": np.datetime64("NaT", "ms")}
+_STATE, _RETIRED = (layout.offset(field) // layout.WORD_SIZE for field in ("state", "retired"))
+_ORDERED = platform.machine().lower() in ("x86_64", "amd64")
+_lock = threading.Lock()
+
+
+def natural(last: int) -> int:
+    """`last` as a number of rows; raises ValueError for a negative one."""
+    if last < 0:
+        raise ValueError(f"found last={last}, expected a number of rows, or None for all")
+    return last
+
+
+def fence() -> None:
+    """Keep the loads before this call before those after it, on processors that need telling.
+
+    Taken twice: loads may sink past an acquire or rise above a release, so that both could meet
+    inside of one critical section. They cannot pass the release between two.
+    """
+    if not _ORDERED:
+        with _lock:
+            pass
+        with _lock:
+            pass
+
+
+class Ring:
+    """One series of a store: its rows from the oldest to the newest.
+
+    Made by ``store[name]``. The number of rows, ``len(ring)``, grows to the store's history and
+    stays there. Safe to use from several threads.
+    """
+
+    def __init__(self, store: Store, position: int, name: str, alias: str) -> None:
+        self.name = name
+        self.alias = alias
+        self._store = store
+        self._position = position
+        header = store.header
+        self._base = (header.control_offset + header.control_stride * position) // 8
+        self._data = (header.data_offset + header.record_stride * position) // 8
+        self._words = store.words
+        self._columns = {name: block[position] for name, block in store.blocks.items()}
+        self._capacity = header.capacity
+        self._history = header.history
+        self._attached = self._change()
+        self._watch: Watch | None = None
+
+    # -- views ---------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Readable rows, the open one included."""
+        first, stop = self._consistent(self._span, None, False)
+        return stop - first
+
+    def __getitem__(self, column: str) -> npt.NDArray[Any]:
+        """The whole history of `column`, oldest to newest: a zero-copy, read-only view.
+
+        float64[n] (datetime64[ms][n] for ``time``, int64[n] for integers). Raises UnknownName
+        (a KeyError).
+        """
+        return self.view(column)
+
+    def view(
+        self, column: str, last: int | None = None, *, closed: bool = False
+    ) -> npt.NDArray[Any]:
+        """The newest `last` rows of `column` (all: None) as a zero-copy, read-only view.
+
+        ``closed=True`` leaves out what is not closed yet. Fewer rows where there are fewer.
+        """
+        try:
+            block = self._columns[column]
+        except KeyError:
+            raise UnknownName("column", column, self._store.columns) from None
+        first, stop = self._consistent(self._span, last, closed)
+        rows: npt.NDArray[Any] = block[first:stop]
+        return rows
+
+    # -- consistent copies ---------------------------------------------------------------------
+
+    def last(self, *, closed: bool = False) -> dict[str, Any]:
+        """The newest row, consistent: every public column by name, and ``closed``.
+
+        ``time`` is datetime64[ms], integers are int, the rest float. A series without rows gives
+        NaT, 0 and NaN.
+        """
+        return self._consistent(self._row, closed)
+
+    def snapshot(self, last: int | None = None, *, closed: bool = False) -> npt.NDArray[np.void]:
+        """A consistent copy of the newest `last` rows: a structured array, one field a column."""
+        return self._consistent(self._rows, last, closed)
+
+    def _aligned(self, view: npt.NDArray[Any], grid: int) -> npt.NDArray[Any]:
+        """A consistent copy of `view`, rows up to bar `grid`; what is in work is left empty."""
+
+        def copy(ceiling: int | None) -> npt.NDArray[Any]:
+            rows = view.copy()
+            if ceiling is not None and ceiling < grid:
+                rows[max(0, len(rows) - (grid - ceiling)) :] = _EMPTY[view.dtype.kind]
+            return rows
+
+        return self._consistent(copy)
+
+    # -- state ---------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """What the service says of this series; ``stopped`` or ``down`` when it is gone."""
+        life = self._store.life
+        return self._store.statuses[self._word("status")] if life == "running" else life
+
+    @property
+    def revision(self) -> int:
+        """Grows whenever a closed row was corrected or filled in: take copies anew."""
+        return self._word("revision")
+
+    @property
+    def age(self) -> float:
+        """Seconds since the source last said anything about this series; NaN if it never has."""
+        heard = self._word("heard_ns")
+        return (time.monotonic_ns() - heard) / 1e9 if heard else float("nan")
+
+    def state(self) -> dict[str, Any]:
+        """The control words as numbers: for health checks and tests."""
+
+        def read(_ceiling: int | None) -> dict[str, Any]:
+            return {name: self._words[self._base + k] for name, k in _WORD.items()}
+
+        return self._consistent(read)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep until rows or status of this series change, or its store stops or is retired.
+
+        As `Store.wait`, but told of this series only.
+        """
+        return self._watched().wait(timeout)
+
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """The same in an asyncio task: see `Store.wait_async`."""
+        return await self._watched().wait_async(timeout)
+
+    def _watched(self) -> Watch:
+        if self._watch is None:
+            self._watch = self._store.watch(self._change, self._attached)
+        return self._watch
+
+    def _change(self) -> tuple[int, ...]:
+        """Another value after every change of the series, the same while a write is under way."""
+        fence()
+        words, base = self._words, self._base
+        return (
+            words[base] >> 1,
+            words[base + _WORD["status"]],
+            words[_STATE],
+            words[_RETIRED],
+        )
+
+    def __repr__(self) -> str:
+        return f"<Ring {self.name} ({self.alias}) {self.status}, {len(self)} rows>"
+
+    # -- the sequence lock ---------------------------------------------------------------------
+
+    def _word(self, name: str) -> int:
+        return self._words[self._base + _WORD[name]]
+
+    def _span(self, last: int | None, closed: bool, ceiling: int | None) -> tuple[int, int]:
+        """First and past-the-end index in the columns of the rows that may be looked at.
+
+        Inside the columns whatever the control words say: they may be from two states.
+        """
+        words, base = self._words, self._base
+        stop = newest = words[base + _NEWEST]
+        oldest = words[base + _START]
+        if newest < 0:
+            return 0, 0
+        if newest - oldest >= self._history:
+            oldest = newest - self._history + 1
+        if closed and (end := words[base + _CLOSED]) < stop:
+            stop = end
+        if ceiling is not None and ceiling < stop:
+            stop = ceiling
+        rows = stop - oldest + 1
+        if last is not None and rows > last:
+            rows = natural(last)
+        if rows <= 0:
+            return 0, 0
+        end = stop % self._capacity + self._capacity + 1
+        return end - rows, end
+
+    def _rows(self, last: int | None, closed: bool, ceiling: int | None) -> npt.NDArray[np.void]:
+        first, stop = self._span(last, closed, ceiling)
+        rows = np.empty(stop - first, self._store.row_dtype)
+        for name in self._store.columns:
+            rows[name] = self._columns[name][first:stop]
+        return rows
+
+    def _row(self, closed: bool, ceiling: int | None) -> dict[str, Any]:
+        first, stop = self._span(1, closed, ceiling)
+        store, words = self._store, self._words
+        if first == stop:
+            return {**store.empty_row, "closed": False}
+        at = self._data + first
+        moment = words[at]
+        row: dict[str, Any] = {"time": np.datetime64(moment, "ms")}
+        for name, offset, cells in store.cells:
+            row[name] = cells[at + offset]
+        row["closed"] = moment <= words[self._base + _CLOSED] * store.interval_ms
+        return row
+
+    def _consistent(self, read: Callable[..., _T], *arguments: Any) -> _T:
+        """``read(*arguments, None)`` of one state.
+
+        After `PATIENCE_S`, and at once where the writer died in mid-write,
+        ``read(*arguments, bar)`` of the rows up to `bar`, which are not in work.
+        """
+        words, base = self._words, self._base
+        deadline = 0.0
+        while True:
+            before = words[base]
+            if not before & 1:
+                if _ORDERED:
+                    value = read(*arguments, None)
+                else:
+                    fence()
+                    value = read(*arguments, None)
+                    fence()
+                if words[base] == before:
+                    return value
+            now = time.monotonic()
+            if not deadline:
+                deadline = now + PATIENCE_S
+            elif now > deadline or (before & 1 and not self._store.alive):
+                rewinds = words[base + _REWINDS]
+                fence()
+                dirty = words[base + _DIRTY]
+                fence()
+                value = read(*arguments, dirty - 1)
+                fence()
+                if words[base + _REWINDS] == rewinds:
+                    return value
+            time.sleep(0)
