@@ -91,11 +91,13 @@ test: ## the whole quick suite
 	@$(call install,test)
 	exec '$(BIN)/python' -m pytest $(ARGS)
 
-stress: ## kills and torn reads at full length, some minutes
+stress: ## kills, torn reads, fuzz and a day of chaos at full length, about an hour
 	@$(call install,test)
 	'$(BIN)/python' benchmarks/stress/kill.py
 	STRESS_EVERY=1 '$(BIN)/python' -m pytest tests/test_mending.py
-	exec '$(BIN)/python' benchmarks/stress/tear.py
+	'$(BIN)/python' benchmarks/stress/tear.py
+	'$(BIN)/python' benchmarks/stress/fuzz.py
+	exec '$(BIN)/python' benchmarks/stress/chaos.py $(ARGS)
 
 bench: ## the benchmarks, beside their peers
 	@$(call install,bench)

@@ -439,5 +439,9 @@ def test_where_two_streams_tell_of_a_market_one_of_them_alone_closes_no_silent_m
     desk.go_to(BAR + 6, 10.0)
     assert kit.word(desk.engine, "closed") == BAR + 2
     desk.settle()
+    desk.go(0.0)
+    (ask,) = desk.asks()  # one for all the minutes that have gone by
+    assert (ask.kind, ask.first, ask.last) == ("repair", BAR + 4, BAR + 5)
+    desk.settle()
     assert kit.word(desk.engine, "closed") == BAR + 5
     desk.check()

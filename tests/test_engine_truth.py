@@ -335,7 +335,14 @@ class World:
         up = up and all(ledger.since is not None for ledger in self.engine.book.ledgers)
         if not up or self.exchange.now_ms < self.asleep_until:
             return False
-        asks = self.engine.history.wanted(self.now_ms + 3_600_000)
+        # The half-hourly look at silent markets goes on for ever.
+        asks = [
+            ask
+            for ask in self.engine.history.wanted(self.now_ms + 3_600_000)
+            if ask.kind != "confirm"
+            or self.engine.book.ledgers[ask.market].traded
+            > kit.word(self.engine, "confirmed", ask.market)
+        ]
         return not asks and not self._answers and not self._late
 
     def finish(self) -> int:
