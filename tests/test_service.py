@@ -451,6 +451,24 @@ def test_a_name_that_the_exchange_does_not_know_any_more_costs_the_others_nothin
     assert sum("market ETH: the exchange ends the socket" in text for text in said) == 2
 
 
+def test_where_not_all_markets_can_have_two_sockets_the_busiest_have(segment_name: str) -> None:
+    coins = ("AAA", "BTC", "CCC", "DDD")
+    listed = tuple(Market(coin, "perp", 90.0, 100.0, 2, notional=400.0) for coin in coins)
+    busy = replace(listed[3], trades_per_minute=900.0)
+
+    async def body(running: Running, store: ringbuf.Store) -> None:
+        def subscribed() -> list[str]:
+            sessions = running.exchange.sessions.values()
+            return sorted(s.coin or "" for each in sessions for s in each.subscriptions)
+
+        # Four candles, two beacons, one more candle; the rest is room for replacing a socket.
+        await until(lambda: subscribed() == ["AAA", "BTC", "BTC", "BTC", "CCC", "DDD", "DDD"])
+        await until(lambda: store.health()["counters"]["on_two_sockets"] == 1)
+
+    config = ExchangeConfig(markets=(*listed[:3], busy), rate=5.0)
+    following(segment_name, body, config, markets=("perps",), subscriptions=12)
+
+
 def test_readers_are_woken_as_soon_as_something_is_published(segment_name: str) -> None:
     async def body(running: Running, store: ringbuf.Store) -> None:
         for _ in range(20):
