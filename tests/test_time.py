@@ -122,11 +122,12 @@ def test_frames_that_waited_out_a_suspension_are_placed_before_anything_is_close
     machine.check()
 
 
-def test_a_block_time_from_the_future_opens_and_closes_nothing() -> None:
+@pytest.mark.parametrize("minutes", [1, 5, 30])
+def test_a_block_time_from_the_future_opens_and_closes_nothing(minutes: int) -> None:
     machine = Machine()
     machine.run(60)
     before = kit.span(machine.engine), kit.word(machine.engine, "closed")
-    machine.block(machine.true_ms + 30 * MINUTE)
+    machine.block(machine.true_ms + minutes * MINUTE)
     machine.engine.tick(machine.now)
     assert (kit.span(machine.engine), kit.word(machine.engine, "closed")) == before
     machine.run(120)
