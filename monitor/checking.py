@@ -12,6 +12,7 @@ from indicators.errors import IndicatorError, ModuleFailed
 from ringbuf import RingbufError, segment
 from ringbuf.spec import Geometry
 
+from . import sharing
 from .budget import WeightBudget, weight_of
 from .clock import ExchangeClock
 from .errors import (
@@ -27,7 +28,6 @@ from .opening import kept_names
 from .rest import InfoClient
 from .rows import RETENTION
 from .settings import Settings
-from .sharing import needed
 from .store import plan_of, source_of, spec_of
 from .wire import Embedded
 
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 def within_subscriptions(settings: Settings, markets: Sequence[Market]) -> None:
     """Raise SettingsError where following the markets takes more subscriptions than are allowed."""
-    wanted = needed(sum(not market.delisted for market in markets))
+    wanted = sharing.needed(sum(not market.delisted for market in markets))
     if wanted > settings.subscriptions:
         expected = f"at least {wanted} for {len(markets)} markets, or fewer markets"
         raise SettingsError(
@@ -95,9 +95,15 @@ async def run(settings: Settings) -> None:
     )
     names = [market.name for market in resolution.markets]
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    followed = [market.coin for market in resolution.markets if not market.delisted]
+    shares = sharing.plan(
+        followed, subscriptions=settings.subscriptions, redundant=settings.redundant
+    )
+    pairs = sum(len(share.paired) for share in shares) // 2
     lines = [
         ("exchange", f"{source['network']}, {settings.ws_url}, {settings.api_url}"),
         ("markets", f"{len(names)}: {shown}"),
+        ("sockets", f"{len(shares)}, {pairs} of {len(followed)} markets on two of them"),
         ("stats", ", ".join(stats.stats)),
         ("history", f"{settings.history} candles, {rows} asked for in the first fill"),
         ("segment", f"{settings.segment}, mode {settings.segment_mode:04o}"),

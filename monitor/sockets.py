@@ -46,7 +46,8 @@ _BRISK_S = 0.1
 class Timing:
     """How patient a connection is; seconds of this machine, whatever the exchange's rate.
 
-    silence: no frame, not even a pong, for this long, and the socket is dead, whatever TCP thinks.
+    silence: no frame, not even a pong, for this long, and the socket is dead, whatever TCP thinks;
+        frames that are all later than that are worth no more.
     ack: a subscription without an answer for this long is sent again.
     steady: a socket that lived this long was good: the next pause begins small again.
     base, cap: of the pauses between two sockets.
@@ -142,7 +143,7 @@ class Socket:
         self._room = 0
         self._settled = anyio.Event()
         self._pings: list[float] = []
-        self._began_s = self._heard_s = self._clock.monotonic()
+        self._began_s = self._heard_s = self._fresh_s = self._clock.monotonic()
         self._socket: ClientConnection | None = None
         self._scope = anyio.CancelScope()
 
@@ -240,7 +241,7 @@ class Socket:
                 if means.before is not None:
                     await means.before()
                 listener.count("connects")
-                self._heard_s = self._clock.monotonic()
+                self._heard_s = self._fresh_s = self._clock.monotonic()
                 self._socket = socket
                 log.info("socket %s: connected, %d subscriptions", means.name, self._wants)
                 try:
@@ -309,8 +310,11 @@ class Socket:
         self._heard_s = self._clock.monotonic()
 
     def _prove(self, alive_ms: float) -> None:
+        now_ms = self._clock.now_ms()
+        if now_ms - alive_ms < self._means.timing.silence * 1_000.0 * self._clock.rate:
+            self._fresh_s = self._clock.monotonic()
         # A block time cannot be later than now: one that is would prove what has not happened yet.
-        self.stream.alive_ms = max(self.stream.alive_ms, min(alive_ms, self._clock.now_ms()))
+        self.stream.alive_ms = max(self.stream.alive_ms, min(alive_ms, now_ms))
 
     def _acknowledged(self, subscription: Subscription) -> None:
         asked = self.roster.acknowledged(subscription)
@@ -338,6 +342,10 @@ class Socket:
             if now_s - self._heard_s > timing.silence:
                 log.warning("socket %s: nothing heard for %.0f s", name, now_s - self._heard_s)
                 # No closing handshake with somebody who does not answer.
+                socket.transport.abort()
+                return
+            if now_s - self._fresh_s > timing.silence:
+                log.warning("socket %s: what it tells is older than %.0f s", name, timing.silence)
                 socket.transport.abort()
                 return
             with contextlib.suppress(ConnectionClosed):

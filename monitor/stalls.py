@@ -108,8 +108,11 @@ class Stalls:
         while True:
             await anyio.sleep(LOOK_S / self._pace)
             now_s = self._clock.monotonic()
+            # Where the whole socket is silent, it is the socket that will be replaced.
+            alive_ms = self._clock.now_ms() - PATIENCE_S * 1_000.0 * self._clock.rate
             for coin, stream, heard_s in self._witness.silent(now_s):
-                self._renew(coin, stream, now_s - heard_s)
+                if stream.alive_ms >= alive_ms:
+                    self._renew(coin, stream, now_s - heard_s)
 
     def _renew(self, coin: str, stream: Stream, silent_s: float) -> None:
         book = self._engine.book

@@ -49,6 +49,7 @@ def test_it_says_what_would_run_and_what_it_takes(capsys: pytest.CaptureFixture[
     said = report(capsys)
     assert said["exchange"].startswith("embedded, ws://127.0.0.1:")
     assert said["markets"] == "6: btcusd_perp, purrusdc, hypeusdc, ubtcusdc, tiltusdc, lorausdc"
+    assert said["sockets"] == "2, 6 of 6 markets on two of them"
     assert said["stats"] == "EMA20, RSI5"
     assert said["history"].startswith("300 candles, ")
     assert said["segment"] == "x, mode 0600"

@@ -18,6 +18,7 @@ import anyio.abc
 import anyio.lowlevel
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from monitor.budget import ConnectionBudget, MessageBudget, SubscriptionBudget
 from monitor.clock import ExchangeClock
@@ -309,6 +310,34 @@ def test_a_half_open_socket_is_found_by_its_silence() -> None:
             assert len(bench.exchange.sockets) == 2
             assert bench.exchange.pings >= 1
             assert len(bench.heard.gone) == 1
+
+    anyio.run(main)
+
+
+async def belated(connection: ServerConnection, exchange: Exchange) -> None:
+    """Acknowledge everything; then tell what was a minute ago, without a pause."""
+    for _ in range(3):
+        subscription = exchange.take(connection, await connection.recv())
+        await connection.send(ack(subscription))
+    with suppress(ConnectionClosed):
+        while True:
+            await connection.send(bbo_frame(NOW_MS - 60_000.0))
+            await connection.send(candle_frame())
+            await anyio.sleep(0.01)
+
+
+def test_a_socket_that_tells_old_news_only_is_replaced_however_much_it_tells() -> None:
+    async def main() -> None:
+        bench = Bench(belated, polite)
+        async with bench.running(timing=QUICK):
+            await until(lambda: len(bench.heard.watched) == 4)
+            assert len(bench.exchange.sockets) == 2
+            assert len(bench.heard.candles) > 5
+            stream = bench.heard.watched[-1][1]
+            # News of the next socket is fresh: it stays.
+            pings = bench.exchange.pings
+            await until(lambda: bench.exchange.pings > pings + 30)
+            assert stream not in bench.heard.gone
 
     anyio.run(main)
 

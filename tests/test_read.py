@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -334,3 +335,14 @@ def test_json_needs_neither_rich_nor_anything_of_the_service(store: Writer) -> N
     tops = {name.partition(".")[0] for name in loaded}
     assert {"click", "numpy", "ringbuf"} <= tops
     assert not tops & {"aiohttp", "monitor", "numba", "pydantic", "rich", "websockets"}
+
+
+def test_a_live_table_says_what_the_service_has_counted(segment_name: str) -> None:
+    described = replace(spec(segment_name), counters=("frames", "stalls", "corrected"))
+    with create(described) as writer:
+        fill(writer)
+        writer.counters[:3] = (12_345, 2, 0)
+        writer.heartbeat()
+        with attach(segment_name) as found:
+            assert "frames 12,345 · stalls 2\n" in table(found, counts=True)
+            assert "frames" not in table(found)

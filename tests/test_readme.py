@@ -130,5 +130,12 @@ def test_every_command_that_is_named_exists() -> None:
 def test_the_statuses_are_those_that_readers_see() -> None:
     from monitor.book import STATUSES
 
-    table = README[README.index("| status |") : README.index("### Without the library")]
+    table = README[README.index("| status |") : README.index("### Is it well?")]
     assert set(re.findall(r"`(\w+)`", table)) == {*STATUSES, "stopped", "down"}
+
+
+def test_the_counters_that_are_explained_exist() -> None:
+    from monitor.book import COUNTERS
+
+    table = README[README.index("| counters |") : README.index("### Without the library")]
+    assert set(re.findall(r"`(\w+)`", table)) <= set(COUNTERS)

@@ -318,3 +318,30 @@ def test_a_client_that_was_not_opened_says_so() -> None:
     assert client.url == "http://127.0.0.1:9/info"
     with pytest.raises(RuntimeError, match="async with"):
         anyio.run(client.exchange_status)
+
+
+def test_the_day_s_volumes_of_a_dex_are_matched_by_their_order_and_of_spot_by_their_coin() -> None:
+    perps = (
+        b'[{"universe":[{"name":"BTC","szDecimals":5},{"name":"ETH"}]},'
+        b'[{"dayNtlVlm":"12.5","dayBaseVlm":"0.5","midPx":null},{"dayNtlVlm":"3.0"}]]'
+    )
+    spot = (
+        b'[{"universe":[{"name":"@1","index":1,"tokens":[1,0]}],"tokens":[]},'
+        b'[{"coin":"@107","dayNtlVlm":"8.0","dayBaseVlm":"2.0"}]]'
+    )
+    bench = Bench((200, perps), (200, spot))
+    found = bench.run(lambda client: client.day_volumes("xyz"))
+    assert {coin: (each.day_base_vlm, each.day_ntl_vlm) for coin, each in found.items()} == {
+        "BTC": (0.5, 12.5),
+        "ETH": (None, 3.0),
+    }
+    assert bench.exchange.seen[-1] == {"type": "metaAndAssetCtxs", "dex": "xyz"}
+    found = bench.run(lambda client: client.day_volumes(None))
+    assert list(found) == ["@107"]
+    assert bench.exchange.seen[-1] == {"type": "spotMetaAndAssetCtxs"}
+
+
+def test_volumes_that_cannot_be_matched_are_refused() -> None:
+    body = b'[{"universe":[{"name":"BTC"}]},[{"dayNtlVlm":"1.0"},{"dayNtlVlm":"2.0"}]]'
+    with pytest.raises(ProtocolError, match="1 markets and 2 contexts"):
+        Bench((200, body)).run(lambda client: client.day_volumes(""))

@@ -429,6 +429,46 @@ def test_markets_come_and_go_without_a_restart(
     assert "solusd_perp" in offers[0]
 
 
+def test_a_name_that_the_exchange_does_not_know_any_more_costs_the_others_nothing_for_long(
+    segment_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    btc, eth = (Market(coin, "perp", 90.0, 85_800.0, 5) for coin in ("BTC", "ETH"))
+
+    async def body(running: Running, store: ringbuf.Store) -> None:
+        exchange = running.exchange
+        await until(lambda: both(running))
+        exchange.world = World.of((btc,))
+        for session in exchange.sessions.values():
+            session.doom(exchange.now_ms, Closing())
+        await until(lambda: store.health()["counters"]["quarantined"] == 2)
+        await until(lambda: both(running))
+        await until(lambda: store["btcusd_perp"].status == "live")
+        assert store["ethusd_perp"].status == "stale"
+        assert exchange.counts["unknown_coins"] == 4
+
+    following(segment_name, body, ExchangeConfig(markets=(btc, eth), rate=5.0), markets=("perps",))
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("market ETH: the exchange ends the socket" in text for text in said) == 2
+
+
+def test_where_not_all_markets_can_have_two_sockets_the_busiest_have(segment_name: str) -> None:
+    coins = ("AAA", "BTC", "CCC", "DDD")
+    listed = tuple(Market(coin, "perp", 90.0, 100.0, 2, notional=400.0) for coin in coins)
+    busy = replace(listed[3], trades_per_minute=900.0)
+
+    async def body(running: Running, store: ringbuf.Store) -> None:
+        def subscribed() -> list[str]:
+            sessions = running.exchange.sessions.values()
+            return sorted(s.coin or "" for each in sessions for s in each.subscriptions)
+
+        # Four candles, two beacons, one more candle; the rest is room for replacing a socket.
+        await until(lambda: subscribed() == ["AAA", "BTC", "BTC", "BTC", "CCC", "DDD", "DDD"])
+        await until(lambda: store.health()["counters"]["on_two_sockets"] == 1)
+
+    config = ExchangeConfig(markets=(*listed[:3], busy), rate=5.0)
+    following(segment_name, body, config, markets=("perps",), subscriptions=12)
+
+
 def test_readers_are_woken_as_soon_as_something_is_published(segment_name: str) -> None:
     async def body(running: Running, store: ringbuf.Store) -> None:
         for _ in range(20):
