@@ -22,6 +22,8 @@ __all__ = ["Ask", "Ledger", "Stream"]
 class Stream:
     """One socket's flow of frames, shared by the markets subscribed on it.
 
+    A socket and the one that takes its place have one `name`: side by side for a moment, they are
+    no second witness that a market can count on.
     `alive_ms` is raised by whoever reads the socket. Frames of one socket come in order, so a frame
     or a pong that left the exchange at that time proves that nothing before it is still to come.
     """
@@ -58,7 +60,8 @@ class Ledger:
 
     filled: the first history is there. dormant: it was empty, its last close must be asked for.
     traded: newest bar that had a trade. heard_ms: exchange's time of the last frame.
-    told_twice: two streams have told of the market at once, so two are asked about its silences.
+    told_twice: streams of two names have told of the market at once, so two are asked about its
+    silences.
     checked_ms: when REST last said all that it knew.
     asked: the request under way. attempts: answers in a row that lagged behind the socket.
     status: what readers were last told, see `book.STATUSES`.
@@ -108,7 +111,7 @@ class Ledger:
     def watch(self, stream: Stream, since: int) -> None:
         """`stream` tells all bars from `since` on."""
         self.streams[stream] = since
-        self.told_twice = self.told_twice or len(self.streams) > 1
+        self.told_twice = self.told_twice or any(one.name != stream.name for one in self.streams)
 
     def observed(self, bar: int, until_ms: float) -> int:
         """How many streams told all of `bar`, and lived until `until_ms`, its end and grace?"""

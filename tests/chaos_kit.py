@@ -46,6 +46,8 @@ STALL_MS = 10_000
 ASK_EVERY = 4
 URGENT_AT_ONCE, BACKGROUND_AT_ONCE = 4, 2
 TIMEOUT_MS = 20_000
+PENDING_BARS = 15
+"""So many minutes the background may need to confirm all markets within its budget."""
 BEACON = Subscription("bbo", "BTC")
 _WITHOUT_CANDLES = frozenset({"bbo", "pong", "error", "subscriptionResponse"})
 
@@ -379,6 +381,14 @@ class Chaos:
             for bar in range(start, closed + 1):
                 k = bar - start
                 row = (*rows.prices[k].tolist(), int(rows.trades[k]))
+                if (
+                    bar > self.bar - PENDING_BARS
+                    and not marks[k] & CONFIRMED
+                    and 0 < row[-1] < true[bar - origin][-1]
+                ):
+                    # It lacks last trades that no frame told of; REST has not been asked yet.
+                    found["to be confirmed"] += 1
+                    true[bar - origin] = row
                 assert row == true[bar - origin], (
                     f"{coin}, minute {bar} ({self.bar - bar} ago), flags {marks[k]}: {row}, "
                     f"in truth {true[bar - origin]}"

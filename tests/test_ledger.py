@@ -66,6 +66,15 @@ def test_streams_of_one_name_are_two_streams() -> None:
     assert len({one, two}) == 2
 
 
+def test_only_streams_of_two_names_tell_a_market_twice() -> None:
+    ledger = Ledger()
+    ledger.watch(Stream("a"), 3)
+    ledger.watch(Stream("a"), 4)
+    assert not ledger.told_twice, "a socket and its successor"
+    ledger.watch(Stream("b"), 5)
+    assert ledger.told_twice
+
+
 def test_a_restart_forgets_the_history_and_keeps_the_streams() -> None:
     ledger = watched(a=50)
     ledger.filled, ledger.certain, ledger.dormant, ledger.attempts = True, 44, True, 3
