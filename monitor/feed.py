@@ -52,6 +52,7 @@ class Connection:
         messages: MessageBudget,
         subscriptions: SubscriptionBudget,
         before: Callable[[], Awaitable[None]] | None = None,
+        pongs_prove: bool = False,
         timing: Timing | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -71,6 +72,7 @@ class Connection:
             subscriptions,
             self._timing,
             before,
+            pongs_prove,
         )
         self._rng = rng if rng is not None else random.Random()
         self._renew_s = self._timing.renew

@@ -198,6 +198,7 @@ class Service:
                 messages=messages,
                 subscriptions=subscriptions,
                 before=self._same_source,
+                pongs_prove=self._beacon != BEACON,
             )
             for number, share in enumerate(shares)
         ]

@@ -4,9 +4,9 @@ What it hears goes to a `Listener`, with the `Stream` that says how far this soc
 have told everything.
 
 Why a stream may be believed: frames of one socket arrive in the order in which they left. A block
-time in a ``bbo`` frame, or the pong to a ping sent at a known time, therefore proves that whatever
-the exchange had sent before has arrived. Each socket listens to the ``bbo`` of one busy market, the
-*beacon*, for that and for the exchange's clock.
+time in a ``bbo`` frame therefore proves that whatever the exchange had sent before has arrived.
+Each socket listens to the ``bbo`` of one busy market, the *beacon*, for that and for the exchange's
+clock. Where there is no busy market, the pong to a ping sent at a known time has to do.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ class Means:
     """What the sockets of one connection share.
 
     `before` is awaited on each new socket before anything is subscribed; OSError ends the socket.
+    pongs_prove: a pong proves that what left before its ping has arrived. Not where the beacon is a
+    busy market: streams that stop while pongs go on are known, and then its silence is the sign.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Means:
     subscriptions: SubscriptionBudget
     timing: Timing
     before: Callable[[], Awaitable[None]] | None = None
+    pongs_prove: bool = False
     suspects: Suspects = field(default_factory=Suspects)
     complaints: RateLimited = field(default_factory=lambda: RateLimited(log))
 
@@ -287,8 +290,9 @@ class Socket:
                 self._prove(event.time_ms)
                 self._listener.lagged(self._clock.lag_ms)
         elif type(event) is Pong:
-            if self._pings:
-                self._prove(self._pings.pop(0))
+            sent_ms = self._pings.pop(0) if self._pings else 0.0
+            if self._means.pongs_prove:
+                self._prove(sent_ms)
         elif type(event) is Subscribed:
             if event.method == "subscribe":
                 self._acknowledged(event.subscription)

@@ -176,6 +176,7 @@ class Bench:
         self.rng: random.Random = random.Random(1)
         self.server: Server | None = None
         self.before: Callable[[], Awaitable[None]] | None = None
+        self.pongs_prove = True
 
     @property
     def attempts(self) -> int:
@@ -193,6 +194,7 @@ class Bench:
             messages=self.messages,
             subscriptions=self.subscriptions,
             before=self.before,
+            pongs_prove=self.pongs_prove,
             timing=timing,
             rng=self.rng,
         )
@@ -487,6 +489,25 @@ def test_a_pong_proves_what_came_before_its_ping() -> None:
             await until(lambda: stream.alive_ms > before)
 
     anyio.run(main)
+
+
+def test_where_the_beacon_is_busy_pongs_prove_nothing_and_its_silence_ends_the_socket(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The streams have stopped, the pongs go on: that is known of the exchange."""
+
+    async def main() -> None:
+        bench = Bench(polite)
+        bench.pongs_prove = False
+        async with bench.running(timing=QUICK):
+            await until(lambda: bench.heard.watched)
+            stream = bench.heard.watched[0][1]
+            await until(lambda: stream in bench.heard.gone)
+            assert stream.alive_ms == 0.0
+            assert bench.exchange.pings
+
+    anyio.run(main)
+    assert "what it tells is older than" in caplog.text
 
 
 def test_pauses_double_up_to_the_cap_and_are_drawn_by_chance() -> None:
