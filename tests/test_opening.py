@@ -205,7 +205,7 @@ def test_a_delisted_market_whose_history_is_there_is_kept_and_marked(
 
                 async def body(store: ringbuf.Store) -> None:
                     ring = store["solusd_perp"]
-                    assert ring.status == "stale"
+                    assert ring.status == "delisted"
                     assert ring.snapshot(closed=True)["close"].tolist() == (
                         rows[rows["flags"] & 4 != 0]["close"].tolist()
                     )

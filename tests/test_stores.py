@@ -105,13 +105,14 @@ def test_the_list_names_each_store_once_and_nothing_of_other_programs(
 def test_the_list_says_why_a_store_cannot_be_used(call: Call, writer: Writer) -> None:
     writer.header["major"] = 9
     out = call("ls")[1]
-    assert f"{writer.spec.name}  refused" in out
+    assert [writer.spec.name, "refused"] in [line.split()[:2] for line in out.splitlines()]
     assert f"{writer.spec.name}: store {writer.spec.name!r} has layout version 9" in out
 
 
 def test_the_list_has_a_store_whose_name_was_unlinked(call: Call, writer: Writer) -> None:
     segment.path_of(writer.spec.name).unlink()
-    assert f"{writer.spec.name}  unlinked" in call("ls")[1]
+    lines = call("ls")[1].splitlines()
+    assert [writer.spec.name, "unlinked"] in [line.split()[:2] for line in lines]
 
 
 def test_no_stores_are_said_to_be_none() -> None:
