@@ -29,7 +29,7 @@ from benchmarks.harness import (
 )
 
 BURST = 2_000 if QUICK else 30_000
-SLOW_BURST = 200 if QUICK else 3_000
+SLOW_BURST = 500 if QUICK else 10_000
 PACE, SECONDS = 200.0, 1.0 if QUICK else 6.0
 CONTENDERS = {
     "ours": ("ours", "market-monitor, 8 stats, readers woken"),
@@ -62,9 +62,12 @@ def contender(kind: str, source: FrameSource) -> Iterator[Contender]:
     with child([str(HERE / "clients/feeds.py"), kind, str(source.port)]) as process:
         assert process.hear() == "ready"
 
+        def heard() -> None:
+            assert process.hear() == "done"
+
         def arrives(number: int) -> Callable[[], None]:
             process.say(str(number))
-            return lambda: None if process.hear() == "done" else None
+            return heard
 
         yield process.pid, arrives
 

@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
+from benchmarks.peers import Redis, redis_server, redis_version
 from indicators import plan
 from monitor import compiled
 from monitor.book import COUNTERS, INTERVAL_MS, STATUSES
@@ -77,3 +79,21 @@ def filled() -> Iterator[Filled]:
         with attach(spec.name) as store:
             yield Filled(writer, engine, store, coins)
     ownership.remove(spec.name)
+
+
+@pytest.fixture(scope="session")
+def redis(filled: Filled) -> Iterator[Redis]:
+    """Redis with the same rows: a hash for each market, a string for each column's history."""
+    pytest.importorskip("redis")
+    if redis_version() is None:
+        pytest.skip("redis-server is not installed")
+    store = filled.store
+    with redis_server(store.columns) as made:
+        client = made.client()
+        for name, ring in store.items():
+            row = {column: float(ring[column][-1]) for column in store.columns if column != "time"}
+            client.hset(name, mapping={"time": int(ring["time"][-1].astype(np.int64)), **row})
+        for name in store.markets:
+            client.set(f"{name}:close", store[name]["close"].tobytes())
+        yield made
+        client.close()

@@ -1,7 +1,7 @@
 """A bare exchange for benchmarks: candle frames as quick as a socket takes them, nothing decided.
 
-It says just enough of Hyperliquid's protocol on ``/ws`` and ``/info`` for the service, for ccxt, for
-the official SDK and for a bare loop to subscribe alike; the same frames then go to whoever is
+It says just enough of Hyperliquid's protocol on ``/ws`` and ``/info`` for the service, for ccxt,
+for the official SDK and for a bare loop to subscribe alike; the same frames then go to whoever is
 connected. A frame's `n` (trades) is its number, counted from 1 over all markets, so that whoever
 shows a frame's row tells which frame it was.
 
@@ -103,14 +103,15 @@ class FrameServer:
             "perpDexs": [None],
         }
         if asked["type"] == "candleSnapshot":
-            return web.Response(
-                text=self._history(now=now, **asked["req"]), content_type="application/json"
-            )
+            wanted = asked["req"]
+            start, end = wanted["startTime"], wanted.get("endTime", now)
+            text = self._history(wanted["coin"], start, end, now)
+            return web.Response(text=text, content_type="application/json")
         return web.json_response(answers[asked["type"]])
 
-    def _history(self, *, coin: str, interval: str, startTime: int, endTime: int, now: int) -> str:
-        first = max(startTime // MINUTE_MS, now // MINUTE_MS - FIRST_ROWS + 1)
-        last = min(endTime, now) // MINUTE_MS
+    def _history(self, coin: str, start: int, end: int, now: int) -> str:
+        first = max(start // MINUTE_MS, now // MINUTE_MS - FIRST_ROWS + 1)
+        last = min(end, now) // MINUTE_MS
         if (first, last) not in self._bodies:
             rows = [
                 candle("COIN", bar * MINUTE_MS, 0)[len(b'{"channel":"candle","data":') : -1]
@@ -125,7 +126,7 @@ class FrameServer:
 
     async def ready(self) -> None:
         """Wait until every market is subscribed."""
-        while len(self._owners) < len(self.coins):
+        while len(self._owners) < len(self.coins):  # noqa: ASYNC110 - seldom, and nothing is timed
             await asyncio.sleep(0.01)
 
     async def burst(self, frames: int) -> dict[str, Any]:
@@ -148,7 +149,7 @@ class FrameServer:
         began = time.monotonic_ns()
         for owner, some in batches:
             owner.write(some)
-            while owner.get_write_buffer_size() > 2**16:
+            while owner.get_write_buffer_size() > 2**16:  # noqa: ASYNC110 - the burst's own pace
                 await asyncio.sleep(0)
         return {"last": self.number, "began_ns": began}
 

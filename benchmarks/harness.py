@@ -26,6 +26,7 @@ from ringbuf import ownership
 __all__ = [
     "HERE",
     "QUICK",
+    "ROOT",
     "STATS",
     "Child",
     "FrameSource",
