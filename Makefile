@@ -3,10 +3,15 @@
 # PYTHON  the interpreter that .venv is made with (3.10 or newer)
 # VENV    where that environment lives
 # ARGS    more arguments for the command behind a verb: make test ARGS="-x -k ring"
+# QUICK   make bench QUICK=1: every benchmark once, to prove that it runs
 
 PYTHON ?= python3
 VENV = .venv
 ARGS =
+QUICK =
+BENCH_COLUMNS = --benchmark-columns=min,median,iqr,ops --benchmark-sort=name
+BENCH_QUICKLY = --benchmark-disable-gc --benchmark-max-time=0.02 --benchmark-min-rounds=1 \
+    --benchmark-calibration-precision=1 --benchmark-columns=median --benchmark-sort=name
 
 # Only `make demo SECONDS=20` counts: bash has a clock of that name, which `set -a` exports.
 ifneq ($(origin SECONDS),command line)
@@ -97,9 +102,14 @@ stress: ## kills and torn reads at full length, some minutes
 	STRESS_EVERY=1 '$(BIN)/python' -m pytest tests/test_mending.py
 	exec '$(BIN)/python' benchmarks/stress/tear.py
 
-bench: ## the benchmarks, beside their peers
+bench: ## the benchmarks, beside their peers (QUICK=1: only prove that they run)
 	@$(call install,bench)
-	exec '$(BIN)/python' -m pytest benchmarks --benchmark-columns=min,median,iqr,ops --benchmark-sort=name $(ARGS)
+	if [ -n '$(QUICK)' ]; then
+	    BENCH_QUICK=1 exec '$(BIN)/python' -m pytest benchmarks $(BENCH_QUICKLY) $(ARGS)
+	fi
+	mkdir -p benchmarks/results
+	'$(BIN)/python' -m pytest benchmarks --benchmark-json=benchmarks/results/run.json $(BENCH_COLUMNS) $(ARGS)
+	exec '$(BIN)/python' benchmarks/report.py
 
 lint: ## style, format, types, Dockerfile and import rules
 	@$(call install,lint)

@@ -30,7 +30,7 @@ TICKS = 50 if QUICK else 500
 REST_S = 0.003
 WARM_UP = 5
 GROUP = "a tick, publish in one process to value in another's hands"
-COIN, MARKET = "C7", "c7"
+COIN = "C7"
 Publish = Callable[[int], None]
 
 
@@ -86,23 +86,26 @@ def _placing(filled: Filled) -> Publish:
     return publish
 
 
-@pytest.mark.benchmark(group=GROUP)
-@pytest.mark.parametrize(
-    ("kind", "role", "contender", "rest_s"),
-    [
-        ("wait", "ours", "store.wait + last(), eight stats stepped in between", REST_S),
-        ("poll", "peer", "polling our store every 100 ms", 0.037),
-    ],
-)
-def bench_store(
-    benchmark: Any, filled: Filled, kind: str, role: str, contender: str, rest_s: float
-) -> None:
-    """How long until a reader of shared memory has a row? Stepping its stats is included."""
-    tell(benchmark, role, contender)
+def ours(benchmark: Any, filled: Filled, kind: str, rest_s: float) -> None:
+    """Measure a reader of our store; placing the candle and stepping its stats is included."""
     base = int(filled.store[COIN].last()["trades"])
     with errands(kind, filled.writer.spec.name, COIN, str(base)) as run:
         publish = _placing(filled)
         measured(benchmark, 5, lambda: run(publish, rest_s))
+
+
+@pytest.mark.benchmark(group=GROUP)
+def bench_wait(benchmark: Any, filled: Filled) -> None:
+    """How long until a reader asleep in `store.wait` has the row, eight stats stepped before?"""
+    tell(benchmark, "ours", "store.wait + last(), stepping 8 stats included")
+    ours(benchmark, filled, "wait", REST_S)
+
+
+@pytest.mark.benchmark(group=GROUP)
+def bench_poll(benchmark: Any, filled: Filled) -> None:
+    """How long where the reader looks every 100 ms, as this idea's first implementation did?"""
+    tell(benchmark, "peer", "polling every 100 ms")
+    ours(benchmark, filled, "poll", 0.037)
 
 
 @pytest.mark.benchmark(group=GROUP)

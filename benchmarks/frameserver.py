@@ -31,8 +31,9 @@ from aiohttp import WSMsgType, web
 __all__: list[str] = []
 
 MINUTE_MS = 60_000
-SETTLE_MS = 8_000
-"""A burst stays clear of a minute's end by so much: all contenders see one minute."""
+SETTLE_MS = 1_500
+SLOWEST_MS = 0.15
+"""A burst stays clear of a minute's end, so much and so much a frame: it is of one minute."""
 CHUNK = 200
 """Frames that a burst hands to the socket at once."""
 FIRST_ROWS = 5_000
@@ -133,7 +134,7 @@ class FrameServer:
         """Send `frames`, rendered beforehand, as fast as the sockets take them."""
         await self.ready()
         left = MINUTE_MS - time.time_ns() // 1_000_000 % MINUTE_MS
-        if left < SETTLE_MS:
+        if left < SETTLE_MS + frames * SLOWEST_MS:
             await asyncio.sleep(left / 1_000 + 0.5)
         open_ms = time.time_ns() // 1_000_000 // MINUTE_MS * MINUTE_MS
         coins, first = self.coins, self.number + 1
