@@ -4,11 +4,13 @@
 # VENV    where that environment lives
 # ARGS    more arguments for the command behind a verb: make test ARGS="-x -k ring"
 # QUICK   make bench QUICK=1: every benchmark once, to prove that it runs
+# BENCH_PYTHON  an interpreter that has the benchmarks' libraries; none: .venv gets them
 
 PYTHON ?= python3
 VENV = .venv
 ARGS =
 QUICK =
+BENCH_PYTHON =
 BENCH_COLUMNS = --benchmark-columns=min,median,iqr,ops --benchmark-sort=name
 BENCH_QUICKLY = --benchmark-disable-gc --benchmark-max-time=0.02 --benchmark-min-rounds=1 \
     --benchmark-calibration-precision=1 --benchmark-columns=median --benchmark-sort=name
@@ -102,14 +104,17 @@ stress: ## kills and torn reads at full length, some minutes
 	STRESS_EVERY=1 '$(BIN)/python' -m pytest tests/test_mending.py
 	exec '$(BIN)/python' benchmarks/stress/tear.py
 
-bench: ## the benchmarks, beside their peers (QUICK=1: only prove that they run)
-	@$(call install,bench)
+bench: ## the benchmarks beside their peers (QUICK=1: only prove that they run)
+	@if [ -z '$(BENCH_PYTHON)' ]; then
+	    $(call install,bench)
+	fi
+	python='$(or $(BENCH_PYTHON),$(BIN)/python)'
 	if [ -n '$(QUICK)' ]; then
-	    BENCH_QUICK=1 exec '$(BIN)/python' -m pytest benchmarks $(BENCH_QUICKLY) $(ARGS)
+	    BENCH_QUICK=1 exec "$$python" -m pytest benchmarks $(BENCH_QUICKLY) $(ARGS)
 	fi
 	mkdir -p benchmarks/results
-	'$(BIN)/python' -m pytest benchmarks --benchmark-json=benchmarks/results/run.json $(BENCH_COLUMNS) $(ARGS)
-	exec '$(BIN)/python' benchmarks/report.py
+	"$$python" -m pytest benchmarks --benchmark-json=benchmarks/results/run.json $(BENCH_COLUMNS) $(ARGS)
+	exec "$$python" benchmarks/report.py
 
 lint: ## style, format, types, Dockerfile and import rules
 	@$(call install,lint)

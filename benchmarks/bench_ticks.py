@@ -41,13 +41,18 @@ def errands(kind: str, *arguments: str) -> Iterator[Callable[[Publish, float], d
     with child([str(HERE / "clients" / "ticks.py"), kind, *arguments]) as reader:
         assert reader.hear() == "ready"
 
-        def run(publish: Publish, rest_s: float) -> dict[str, float]:
+        def run(
+            publish: Publish, rest_s: float, prepare: Publish | None = None
+        ) -> dict[str, float]:
             ticks = TICKS if rest_s < 0.02 else TICKS // 5
             began: dict[int, int] = {}
             # The first of a round are for caches and compilers.
             for k in range(-WARM_UP, ticks):
                 time.sleep(rest_s)
-                number, start = next(first), time.monotonic_ns()
+                number = next(first)
+                if prepare is not None:
+                    prepare(number)
+                start = time.monotonic_ns()
                 publish(number)
                 if k >= 0:
                     began[number] = start
@@ -73,25 +78,33 @@ def _collect(reader: Any, numbers: list[int]) -> dict[int, int]:
 
 
 def _placing(filled: Filled) -> Publish:
-    """Our way: the engine places the candle and steps the stats, the writer wakes the readers."""
-    engine, writer = filled.engine, filled.writer
+    """The engine places the candle and steps the stats; nobody is woken yet."""
+    engine = filled.engine
     # The engine takes no state of a minute that has fewer trades than one it knows.
     base = int(filled.store[COIN].last()["trades"])
 
-    def publish(number: int) -> None:
+    def place(number: int) -> None:
         tick = candle(COIN, NOW_BAR, 110.0, base + number)
         assert engine.candle(tick, NOW_MS, time.monotonic_ns())
-        writer.publish()
 
-    return publish
+    return place
 
 
-def ours(benchmark: Any, filled: Filled, kind: str, rest_s: float) -> None:
-    """Measure a reader of our store; placing the candle and stepping its stats is included."""
+def ours(benchmark: Any, filled: Filled, kind: str, rest_s: float, *, alone: bool = False) -> None:
+    """Measure a reader of our store, from before the stats are stepped or from `publish` on."""
     base = int(filled.store[COIN].last()["trades"])
     with errands(kind, filled.writer.spec.name, COIN, str(base)) as run:
-        publish = _placing(filled)
-        measured(benchmark, 5, lambda: run(publish, rest_s))
+        place, wake = _placing(filled), filled.writer.publish
+
+        def both(number: int) -> None:
+            place(number)
+            wake()
+
+        def only(number: int) -> None:
+            wake()
+
+        ways = (only, rest_s, place) if alone else (both, rest_s)
+        measured(benchmark, 5, lambda: run(*ways))
 
 
 @pytest.mark.benchmark(group=GROUP)
@@ -99,6 +112,13 @@ def bench_wait(benchmark: Any, filled: Filled) -> None:
     """How long until a reader asleep in `store.wait` has the row, eight stats stepped before?"""
     tell(benchmark, "ours", "store.wait + last(), stepping 8 stats included")
     ours(benchmark, filled, "wait", REST_S)
+
+
+@pytest.mark.benchmark(group=GROUP)
+def bench_wait_alone(benchmark: Any, filled: Filled) -> None:
+    """How long of that is the waking and the reading, from `publish` on?"""
+    tell(benchmark, "ours", "store.wait + last(), from publish on")
+    ours(benchmark, filled, "wait", REST_S, alone=True)
 
 
 @pytest.mark.benchmark(group=GROUP)

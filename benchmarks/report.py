@@ -40,6 +40,13 @@ PAGE = HERE / "RESULTS.md"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
+_ABOUT = """\
+Written by `python benchmarks/report.py` from the raw files in `benchmarks/results`; `make bench`
+measures on your machine. Every contender of a table ran in the same run, one after the other.
+Figures are medians over rounds; the spread is the interquartile range in per cent of the first
+figure's median. *Beside ours* and *beside the limit* are ratios of the first figure: above 1 it takes
+longer, or costs more, than that. A limit does less than any of them can: it is not a competitor."""
+
 CPU, DELAY = "CPU µs a frame", "p50 µs"
 
 
@@ -128,7 +135,7 @@ GOALS = (
     Goal("the same with 50,000 rows beside 1,440", "bench_view[50000]", "", 1.2, "bench_view[1440]"),
     _call("one stat over 200 markets", "bench_matrix_newest", 1.5),
     Goal("consistent copy of 1,440 rows beside bare numpy copies", "bench_snapshot", "", 2.0, "bench_bare_copies"),
-    Goal("publish to a sleeping reader beside a bare futex wake, p50", "bench_wait", DELAY, 2.0, "bench_futex"),
+    Goal("publish to a sleeping reader beside a bare futex wake, p50", "bench_wait_alone", DELAY, 2.0, "bench_futex"),
     _call("publish with nobody waiting", "bench_publish_nobody", 1.0),
     Goal("read.py to the printed table beside importing numpy, click and rich.table", "bench_read_table", "ms", 1.3, "bench_import_all_three"),
     Goal("read.py --format json beside importing numpy and click", "bench_read_json", "ms", 1.2, "bench_import_two"),
@@ -269,19 +276,17 @@ def page(results: Mapping[str, Result], machine: Mapping[str, Any]) -> str:
     """RESULTS.md."""
     cpu = machine["cpu"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    where = (
+        f"{machine['datetime'][:10]}. {cpu.get('brand_raw', 'unknown processor')}, "
+        f"{cpu.get('count', '?')} cores, {machine['system']} {machine['release'].split('-')[0]}, "
+        f"load of other work at the start {machine['load']:.1f}. {versions}."
+    )
     lines = [
         "# Benchmark results",
         "",
-        "Written by `python benchmarks/report.py` from the raw files in `benchmarks/results`; run "
-        "`make bench` for your own. Every contender of a table ran in the same run on the same "
-        "machine, one after the other. Figures are medians over rounds, the spread is the "
-        "interquartile range in per cent of the first figure's median. *Beside ours* and *beside "
-        "the limit* are ratios of the first figure: above 1 it is slower than that, or costs more "
-        "(of frames a second, the other way round).",
+        _ABOUT,
         "",
-        f"{machine['datetime'][:10]}. {cpu.get('brand_raw', 'unknown processor')}, "
-        f"{cpu.get('count', '?')} cores, {machine['system']} {machine['release']}, load of other "
-        f"work at the start {machine['load']:.1f}. {versions}.",
+        where,
         "",
         "## Goals",
         "",
