@@ -35,7 +35,7 @@ from ringbuf import layout, ownership
 from ringbuf.spec import Column, Series, StoreSpec
 from ringbuf.writer import create
 
-SECONDS = 1.0 if QUICK else 5.0
+SECONDS = 1.0 if QUICK else 3.0
 RATE = 1_200.0
 
 
@@ -91,7 +91,7 @@ def bench_markets(benchmark: Any, tmp_path: Path, markets: int) -> None:
 
 
 @pytest.mark.benchmark(group="cost of frames, 100 markets")
-@pytest.mark.parametrize("rate", [200] if QUICK else [150, 300, 600, 2_400])
+@pytest.mark.parametrize("rate", [200] if QUICK else [600, 2_400])
 def bench_rate(benchmark: Any, tmp_path: Path, rate: int) -> None:
     """Does CPU grow with frames, linearly or better?"""
     tell(benchmark, "ours", f"{rate:,} frames/s")
