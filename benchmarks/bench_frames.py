@@ -34,6 +34,7 @@ PACE, SECONDS = 200.0, 1.0 if QUICK else 6.0
 CONTENDERS = {
     "ours": ("ours", "market-monitor, 8 stats, readers woken"),
     "bare": ("limit", "websockets, receiving only"),
+    "aiohttp": ("limit", "aiohttp, receiving only"),
     "ccxt": ("peer", "ccxt.pro watch_ohlcv, no stats"),
     "sdk": ("peer", "official SDK callback, no stats"),
     "ccxt+talib": ("peer", "ccxt.pro + TA-Lib's 8 stats over 1,440 rows"),

@@ -40,6 +40,9 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
 
 def _delays(axes: Any, results: Mapping[str, Any]) -> None:
     found = [one for one in results.values() if one.name.startswith("bench_markets[")]
+    if not found:
+        axes.set_axis_off()
+        return
     found.sort(key=lambda one: one.scale["markets"])
     markets = [one.scale["markets"] for one in found]
     for name, mark in (("p50 ms", "o-"), ("p99 ms", "s--")):
@@ -66,6 +69,9 @@ def _speed(axes: Any, results: Mapping[str, Any]) -> None:
             if base is not None and one.name.startswith(prefix) and one.role == "peer":
                 ratio = one.figures[figure].median / base.figures[figure].median
                 bars.append((what + one.contender, ratio))
+    if not bars:
+        axes.set_axis_off()
+        return
     bars.reverse()
     drawn = axes.barh([name for name, _ in bars], [ratio for _, ratio in bars])
     axes.bar_label(drawn, [f"{ratio:,.3g} ×" for _, ratio in bars], padding=3)

@@ -2,8 +2,8 @@
 
     python benchmarks/clients/feeds.py KIND PORT
 
-KIND is ``bare``, ``ccxt``, ``sdk``, ``ccxt+talib`` or ``sdk+talib``. Each prints ``ready`` when it
-is subscribed; then, for each line ``N`` on stdin, ``done`` once it has seen frame N.
+KIND is ``bare``, ``aiohttp``, ``ccxt``, ``sdk``, ``ccxt+talib`` or ``sdk+talib``. Each prints
+``ready`` when it is subscribed; then, for each line ``N`` on stdin, ``done`` once it has seen frame N.
 """
 
 from __future__ import annotations
@@ -81,6 +81,24 @@ async def bare(port: int, errands: Errands) -> None:
                 errands.seen(int(frame[frame.rindex(b":") + 1 : -2]))
 
 
+async def bare_aiohttp(port: int, errands: Errands) -> None:
+    """The same with aiohttp, whose parser is compiled."""
+    from aiohttp import ClientSession
+
+    async with (
+        ClientSession() as session,
+        session.ws_connect(f"ws://127.0.0.1:{port}/ws") as socket,
+    ):
+        candles = {"type": "candle", "coin": COIN, "interval": "1m"}
+        await socket.send_json({"method": "subscribe", "subscription": candles})
+        await socket.receive()
+        print("ready", flush=True)
+        while True:
+            frame = (await socket.receive()).data
+            if errands.wanted < 2**62:
+                errands.seen(int(frame[frame.rindex(":") + 1 : -2]))
+
+
 async def ccxt_pro(port: int, errands: Errands, on_candle: Any) -> None:
     """ccxt.pro's `watch_ohlcv`, called again and again."""
     from ccxt import pro
@@ -131,6 +149,8 @@ def main(kind: str, port: int) -> None:
     on_candle = recompute() if extra else None
     if name == "bare":
         asyncio.run(bare(port, errands))
+    elif name == "aiohttp":
+        asyncio.run(bare_aiohttp(port, errands))
     elif name == "ccxt":
         asyncio.run(ccxt_pro(port, errands, on_candle))
     else:
