@@ -3,10 +3,17 @@
 # PYTHON  the interpreter that .venv is made with (3.10 or newer)
 # VENV    where that environment lives
 # ARGS    more arguments for the command behind a verb: make test ARGS="-x -k ring"
+# QUICK   make bench QUICK=1: every benchmark once, to prove that it runs
+# BENCH_PYTHON  an interpreter that has the benchmarks' libraries; none: .venv gets them
 
 PYTHON ?= python3
 VENV = .venv
 ARGS =
+QUICK =
+BENCH_PYTHON =
+BENCH_COLUMNS = --benchmark-columns=min,median,iqr,ops --benchmark-sort=name
+BENCH_QUICKLY = --benchmark-disable-gc --benchmark-max-time=0.02 --benchmark-min-rounds=1 \
+    --benchmark-calibration-precision=1 --benchmark-columns=median --benchmark-sort=name
 
 # Only `make demo SECONDS=20` counts: bash has a clock of that name, which `set -a` exports.
 ifneq ($(origin SECONDS),command line)
@@ -99,9 +106,17 @@ stress: ## kills, torn reads, fuzz and a day of chaos at full length, about an h
 	'$(BIN)/python' benchmarks/stress/fuzz.py
 	exec '$(BIN)/python' benchmarks/stress/chaos.py $(ARGS)
 
-bench: ## the benchmarks, beside their peers
-	@$(call install,bench)
-	exec '$(BIN)/python' -m pytest benchmarks --benchmark-columns=min,median,iqr,ops --benchmark-sort=name $(ARGS)
+bench: ## the benchmarks beside their peers (QUICK=1: only prove that they run)
+	@if [ -z '$(BENCH_PYTHON)' ]; then
+	    $(call install,bench)
+	fi
+	python='$(or $(BENCH_PYTHON),$(BIN)/python)'
+	if [ -n '$(QUICK)' ]; then
+	    BENCH_QUICK=1 exec "$$python" -m pytest benchmarks $(BENCH_QUICKLY) $(ARGS)
+	fi
+	mkdir -p benchmarks/results
+	"$$python" -m pytest benchmarks --benchmark-json=benchmarks/results/run.json $(BENCH_COLUMNS) $(ARGS)
+	exec "$$python" benchmarks/report.py
 
 lint: ## style, format, types, Dockerfile and import rules
 	@$(call install,lint)

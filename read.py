@@ -20,8 +20,7 @@ from collections.abc import Sequence
 import click
 
 import ringbuf
-from reading import DEMO_SEGMENT, SEGMENT, attach, rows, serialized, watch
-from reading.live import drawn, sentence
+from reading import DEMO_SEGMENT, SEGMENT, attach, rows, serialized
 from reading.naming import configured_segment
 from reading.selection import Choice
 
@@ -89,11 +88,15 @@ def _command(
     if form != "table" and store.name == DEMO_SEGMENT and segment is None:
         click.echo("market-read: DEMO: these prices are invented", err=True)
     if live:
+        from reading import watch
+
         # Without this, the terminal would be left on its other screen.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         with contextlib.suppress(KeyboardInterrupt):
             watch(store.name, form=form, **chosen)
     elif form == "table":
+        from reading.live import drawn
+
         click.echo(drawn(store, chosen), color=True)
     else:
         click.echo(serialized(rows(store, **chosen), form), nl=False)
@@ -113,6 +116,8 @@ def main() -> int:
         problem, code = error, 2
     except (ringbuf.RingbufError, PermissionError) as error:
         problem, code = error, 3
+    from reading.live import sentence
+
     click.echo(f"market-read: {sentence(problem)}", err=True)
     return code
 

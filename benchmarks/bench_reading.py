@@ -1,60 +1,276 @@
-"""What does a reader pay? Each question beside the physical limit, bare numpy on private memory."""
+"""What does a reader pay, beside Redis, files and requests, and beside bare numpy, the limit?
+
+All contenders have the same rows: 200 markets of 1,440, in this process's memory, in a redis-server
+on a Unix socket, in a Feather file, behind a REST call, behind a Unix socket. What comes out is the
+same: numbers that numpy can work with.
+"""
 
 from __future__ import annotations
 
+import http.client
+import json
+import pickle
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.conftest import HISTORY, Filled
+from benchmarks.conftest import HISTORY, MARKETS, Filled
+from benchmarks.harness import HERE, child, tell
+from benchmarks.peers import Redis
 
-COLUMNS = ("time", "open", "high", "low", "close", "volume", "trades", "flags", "ATR14", "RSI5")
+COIN = "C7"
+TEN = ("time", "open", "high", "low", "close", "volume", "trades", "flags", "ATR14", "RSI5")
 
-
-@pytest.mark.benchmark(group="one column's history")
-def bench_view_of_a_column(benchmark: Any, filled: Filled) -> None:
-    """How long until 1,440 closes of a market are at hand?"""
-    ring = filled.store["C7"]
-    assert len(benchmark(lambda: ring["close"])) == HISTORY
-
-
-@pytest.mark.benchmark(group="one column's history")
-def bench_bare_slice(benchmark: Any) -> None:
-    """The limit: making one slice."""
-    column = np.zeros(4 * HISTORY)
-    benchmark(lambda: column[HISTORY : 2 * HISTORY])
+ROW = "the newest row of one market"
+STAT = "one stat's newest value in 200 markets"
+COLUMN = "one column's history, 1,440 rows"
+COLUMNS = "ten columns' history, 1,440 rows"
+MATRIX = "one column's history in 200 markets"
 
 
-@pytest.mark.benchmark(group="newest row")
+# -- the newest row ----------------------------------------------------------------------------
+
+
+@pytest.mark.benchmark(group=ROW)
 def bench_last(benchmark: Any, filled: Filled) -> None:
     """How long for the newest row of a market, consistent, as a mapping?"""
-    ring = filled.store["C7"]
+    tell(benchmark, "ours", "last()")
+    ring = filled.store[COIN]
     assert benchmark(ring.last)["closed"] is False
 
 
-@pytest.mark.benchmark(group="newest row")
+@pytest.mark.benchmark(group=ROW)
+def bench_last_redis(benchmark: Any, redis: Redis) -> None:
+    """How long with HGETALL, its texts made numbers?"""
+    tell(benchmark, "peer", "Redis HGETALL")
+    client = redis.client()
+
+    def row() -> dict[bytes, float]:
+        return {name: float(value) for name, value in client.hgetall("c7").items()}
+
+    assert len(benchmark(row)) == len(redis.columns)
+    client.close()
+
+
+@pytest.mark.benchmark(group=ROW)
 def bench_bare_index(benchmark: Any) -> None:
     """The limit: one element of a numpy array."""
+    tell(benchmark, "limit", "one element of a numpy array")
     column = np.zeros(4 * HISTORY)
     benchmark(lambda: column[-1])
 
 
-@pytest.mark.benchmark(group="one stat over 200 markets")
-def bench_matrix(benchmark: Any, filled: Filled) -> None:
+@pytest.mark.benchmark(group=STAT)
+def bench_matrix_newest(benchmark: Any, filled: Filled) -> None:
     """How long for the newest RSI of every market?"""
-    assert benchmark(lambda: filled.store.matrix("RSI5", last=1)).shape == (200, 1)
+    tell(benchmark, "ours", "matrix(last=1)")
+    assert benchmark(lambda: filled.store.matrix("RSI5", last=1)).shape == (MARKETS, 1)
 
 
-@pytest.mark.benchmark(group="consistent copy, 1,440 rows")
+@pytest.mark.benchmark(group=STAT)
+def bench_matrix_newest_redis(benchmark: Any, redis: Redis, filled: Filled) -> None:
+    """How long with one pipeline of 200 HGET?"""
+    tell(benchmark, "peer", "Redis pipeline of HGET")
+    client, markets = redis.client(), filled.store.markets
+
+    def values() -> Any:
+        pipe = client.pipeline(transaction=False)
+        for market in markets:
+            pipe.hget(market, "RSI5")
+        return np.array(pipe.execute(), float)
+
+    assert benchmark(values).shape == (MARKETS,)
+    client.close()
+
+
+@pytest.mark.benchmark(group=STAT)
+def bench_matrix_newest_limit(benchmark: Any) -> None:
+    """The limit: a slice of a matrix."""
+    tell(benchmark, "limit", "a slice of a numpy matrix")
+    matrix = np.zeros((MARKETS, 4 * HISTORY))
+    benchmark(lambda: matrix[:, -1:])
+
+
+# -- history -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def feather(filled: Filled) -> Iterator[str]:
+    """A market's snapshot as a Feather file without compression."""
+    pytest.importorskip("pyarrow")
+    from pyarrow import feather, table
+
+    rows = filled.store[COIN].snapshot()
+    assert rows.dtype.names is not None
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "rows.feather")
+        columns = {name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names}
+        feather.write_feather(table(columns), path, compression="uncompressed")
+        yield path
+
+
+@pytest.fixture(scope="session")
+def answering(filled: Filled) -> Iterator[dict[str, Any]]:
+    """A process that answers with a market's history: pickled frames, and JSON over HTTP."""
+    pd = pytest.importorskip("pandas")
+    rows = filled.store[COIN].snapshot()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frame.pickle"
+        path.write_bytes(pickle.dumps(pd.DataFrame({name: rows[name] for name in TEN})))
+        unix = str(Path(folder) / "socket")
+        with child([str(HERE / "clients" / "answering.py"), str(path), unix]) as process:
+            yield {"unix": unix, "port": int(process.hear())}
+
+
+@pytest.mark.benchmark(group=COLUMN)
+def bench_view_of_a_column(benchmark: Any, filled: Filled) -> None:
+    """How long until 1,440 closes of a market are at hand?"""
+    tell(benchmark, "ours", "a view")
+    ring = filled.store[COIN]
+    assert len(benchmark(lambda: ring["close"])) == HISTORY
+
+
+@pytest.mark.benchmark(group=COLUMN)
+def bench_column_redis(benchmark: Any, redis: Redis) -> None:
+    """How long with GET of the packed column and frombuffer?"""
+    tell(benchmark, "peer", "Redis GET + frombuffer")
+    client = redis.client()
+    assert len(benchmark(lambda: np.frombuffer(client.get("c7:close")))) == HISTORY
+    client.close()
+
+
+@pytest.mark.benchmark(group=COLUMN)
+def bench_column_feather(benchmark: Any, feather: str) -> None:
+    """How long from a memory-mapped Feather file?"""
+    tell(benchmark, "peer", "Feather file, memory-mapped")
+    from pyarrow import feather as file
+
+    def column() -> Any:
+        return file.read_table(feather, columns=["close"], memory_map=True)["close"].to_numpy()
+
+    assert len(benchmark(column)) == HISTORY
+
+
+@pytest.mark.benchmark(group=COLUMN)
+def bench_column_rest(benchmark: Any, answering: dict[str, Any]) -> None:
+    """How long with a REST call on loopback, kept alive, its answer the exchange's JSON?"""
+    tell(benchmark, "peer", "REST call, JSON")
+    client = http.client.HTTPConnection("127.0.0.1", answering["port"])
+
+    def column() -> Any:
+        client.request("GET", "/")
+        return np.array([float(row["c"]) for row in json.loads(client.getresponse().read())])
+
+    assert len(benchmark(column)) == HISTORY
+    client.close()
+
+
+@pytest.mark.benchmark(group=COLUMN)
+def bench_bare_slice(benchmark: Any) -> None:
+    """The limit: making one slice."""
+    tell(benchmark, "limit", "one slice of a numpy array")
+    column = np.zeros(4 * HISTORY)
+    benchmark(lambda: column[HISTORY : 2 * HISTORY])
+
+
+@pytest.mark.benchmark(group=COLUMNS)
+def bench_views_of_ten(benchmark: Any, filled: Filled) -> None:
+    """How long until ten columns are at hand, without a copy?"""
+    tell(benchmark, "ours", "ten views")
+    ring = filled.store[COIN]
+    assert len(benchmark(lambda: [ring[name] for name in TEN])) == len(TEN)
+
+
+@pytest.mark.benchmark(group=COLUMNS)
+def bench_ten_pickled(benchmark: Any, answering: dict[str, Any]) -> None:
+    """How long with a pickled DataFrame over a Unix socket?"""
+    tell(benchmark, "peer", "pickled DataFrame over a Unix socket")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(answering["unix"])
+        file = client.makefile("rb")
+
+        def frame() -> Any:
+            client.sendall(b"?")
+            return pickle.load(file)
+
+        assert benchmark(frame).shape == (HISTORY, len(TEN))
+        file.close()
+
+
+@pytest.mark.benchmark(group=COLUMNS)
+def bench_ten_feather(benchmark: Any, feather: str) -> None:
+    """How long from a memory-mapped Feather file?"""
+    tell(benchmark, "peer", "Feather file, memory-mapped")
+    from pyarrow import feather as file
+
+    def columns() -> Any:
+        table = file.read_table(feather, columns=list(TEN), memory_map=True)
+        return [table[name].to_numpy() for name in TEN]
+
+    assert len(benchmark(columns)) == len(TEN)
+
+
+@pytest.mark.benchmark(group=COLUMNS)
+def bench_ten_slices(benchmark: Any) -> None:
+    """The limit: making ten slices."""
+    tell(benchmark, "limit", "ten slices of numpy arrays")
+    columns = [np.zeros(4 * HISTORY) for _ in TEN]
+    benchmark(lambda: [column[HISTORY : 2 * HISTORY] for column in columns])
+
+
+@pytest.mark.benchmark(group=MATRIX)
+def bench_matrix(benchmark: Any, filled: Filled) -> None:
+    """How long until every market's closes are one matrix?"""
+    tell(benchmark, "ours", "matrix()")
+    assert benchmark(lambda: filled.store.matrix("close")).shape == (MARKETS, HISTORY)
+
+
+@pytest.mark.benchmark(group=MATRIX)
+def bench_matrix_copy(benchmark: Any, filled: Filled) -> None:
+    """And as a consistent copy?"""
+    tell(benchmark, "ours", "matrix(copy=True), consistent")
+    matrix = benchmark(lambda: filled.store.matrix("close", copy=True))
+    assert matrix.shape == (MARKETS, HISTORY)
+
+
+@pytest.mark.benchmark(group=MATRIX)
+def bench_matrix_redis(benchmark: Any, redis: Redis, filled: Filled) -> None:
+    """How long with MGET of 200 packed columns?"""
+    tell(benchmark, "peer", "Redis MGET + frombuffer")
+    client = redis.client()
+    keys = [f"{market}:close" for market in filled.store.markets]
+
+    def matrix() -> Any:
+        return np.array([np.frombuffer(one) for one in client.mget(keys)])
+
+    assert benchmark(matrix).shape == (MARKETS, HISTORY)
+    client.close()
+
+
+@pytest.mark.benchmark(group=MATRIX)
+def bench_matrix_slice(benchmark: Any) -> None:
+    """The limit: a slice of a matrix."""
+    tell(benchmark, "limit", "a slice of a numpy matrix")
+    matrix = np.zeros((MARKETS, 4 * HISTORY))
+    benchmark(lambda: matrix[:, HISTORY : 2 * HISTORY])
+
+
+@pytest.mark.benchmark(group="a consistent copy of 1,440 rows, every column")
 def bench_snapshot(benchmark: Any, filled: Filled) -> None:
     """How long for a consistent copy of a market's whole history, every column?"""
-    ring = filled.store["C7"]
+    tell(benchmark, "ours", "snapshot()")
+    ring = filled.store[COIN]
     assert len(benchmark(ring.snapshot)) == HISTORY
 
 
-@pytest.mark.benchmark(group="consistent copy, 1,440 rows")
+@pytest.mark.benchmark(group="a consistent copy of 1,440 rows, every column")
 def bench_bare_copies(benchmark: Any, filled: Filled) -> None:
     """The limit: as many columns copied by numpy, with no question of consistency."""
+    tell(benchmark, "limit", "as many numpy copies")
     columns = [np.zeros(HISTORY) for _ in filled.store.columns]
     benchmark(lambda: [column.copy() for column in columns])

@@ -17,6 +17,7 @@ import pytest
 from numba import njit, types
 
 from benchmarks.conftest import Filled
+from benchmarks.harness import tell
 from ringbuf import waiting
 
 _syscall = types.ExternalFunction(
@@ -30,14 +31,16 @@ def _bare_wake(word: Any, futex: int) -> None:
 
 
 @pytest.mark.benchmark(group="waking readers when nobody sleeps")
-def bench_publish(benchmark: Any, filled: Filled) -> None:
+def bench_publish_nobody(benchmark: Any, filled: Filled) -> None:
     """How long does the service take to tell readers that something is new? Goal: under 1 µs."""
+    tell(benchmark, "ours", "publish")
     benchmark(filled.writer.publish)
 
 
 @pytest.mark.benchmark(group="waking readers when nobody sleeps")
 def bench_bare_futex(benchmark: Any, filled: Filled) -> None:
     """The limit: the system call alone, from compiled code."""
+    tell(benchmark, "limit", "futex wake from compiled code")
     word = filled.writer.header["published"]
     _bare_wake(word, waiting.FUTEX)
     benchmark(_bare_wake, word, waiting.FUTEX)
@@ -92,6 +95,7 @@ while os.read(int(sys.argv[1]), 1):
 @pytest.mark.parametrize("code", [_READER, _ASYNC_READER], ids=["wait", "wait_async"])
 def bench_wake_a_reader(benchmark: Any, filled: Filled, code: str) -> None:
     """How long from publishing until a sleeping reader's answer is back?"""
+    tell(benchmark, "ours", "store.wait_async" if code is _ASYNC_READER else "store.wait")
     with _echo(code, filled.writer.spec.name) as answer:
 
         def errand() -> None:
@@ -104,6 +108,7 @@ def bench_wake_a_reader(benchmark: Any, filled: Filled, code: str) -> None:
 @pytest.mark.benchmark(group="waking a process, its answer through a pipe")
 def bench_wake_by_pipe(benchmark: Any) -> None:
     """The limit: the same with a byte through a pipe instead of a publication."""
+    tell(benchmark, "limit", "a byte through a pipe")
     reading, writing = os.pipe()
     with _echo(_PIPE, str(reading), inherit=(reading,)) as answer:
 
@@ -119,6 +124,7 @@ def bench_wake_by_pipe(benchmark: Any) -> None:
 @pytest.mark.benchmark(group="asking without waiting")
 def bench_wait_for_what_is_there(benchmark: Any, filled: Filled) -> None:
     """How long does a reader take to learn that there is something new?"""
+    tell(benchmark, "ours", "store.wait(0)")
     store, word = filled.store, np.asarray(filled.writer.header["published"])
 
     def ask() -> bool:

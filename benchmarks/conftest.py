@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import inspect
 import os
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pytest
 
+from benchmarks.harness import STATS
+from benchmarks.peers import Redis, redis_server, redis_version
 from indicators import plan
 from monitor import compiled
 from monitor.book import COUNTERS, INTERVAL_MS, STATUSES
@@ -21,7 +28,6 @@ from ringbuf.writer import Writer, create
 
 HISTORY = 1_440
 MARKETS = 200
-STATS = ("ATR14", "RSI5", "RSI14", "EMA12", "EMA26", "EMA50", "SMA20", "SMA50")
 NOW_BAR = 29_000_000
 NOW_MS = NOW_BAR * INTERVAL_MS + 30_000.0
 
@@ -77,3 +83,76 @@ def filled() -> Iterator[Filled]:
         with attach(spec.name) as store:
             yield Filled(writer, engine, store, coins)
     ownership.remove(spec.name)
+
+
+@pytest.fixture(scope="session")
+def redis(filled: Filled) -> Iterator[Redis]:
+    """Redis with the same rows: a hash for each market, a string for each column's history."""
+    pytest.importorskip("redis")
+    if redis_version() is None:
+        pytest.skip("redis-server is not installed")
+    store = filled.store
+    with redis_server(store.columns) as made:
+        client = made.client()
+        for name, ring in store.items():
+            row = {column: float(ring[column][-1]) for column in store.columns if column != "time"}
+            client.hset(name, mapping={"time": int(ring["time"][-1].astype(np.int64)), **row})
+        for name in store.markets:
+            client.set(f"{name}:close", store[name]["close"].tobytes())
+        yield made
+        client.close()
+
+
+# -- what the raw files say ------------------------------------------------------------------------
+
+LIBRARIES = (
+    *("numpy", "numba", "websockets", "msgspec", "ccxt", "hyperliquid-python-sdk", "redis"),
+    *("TA-Lib", "talipp", "pandas", "polars", "pyarrow", "click", "rich"),
+)
+PEERS = {"talipp": "talipp", "talib_recompute": "TA-Lib, all rows again", "talib": "TA-Lib"}
+
+
+@pytest.fixture(autouse=True)
+def _told(request: pytest.FixtureRequest) -> None:
+    """Each result has its question, and who was measured even where the benchmark says nothing."""
+    if "benchmark" not in request.fixturenames:
+        return
+    benchmark: Any = request.getfixturevalue("benchmark")
+    name = request.node.originalname
+    peer = next((label for part, label in PEERS.items() if part in name), None)
+    benchmark.extra_info |= {
+        "question": " ".join((inspect.getdoc(request.function) or "").split()),
+        "role": "peer" if peer else "ours",
+        "contender": peer or name.removeprefix("bench_").replace("_", " "),
+    }
+
+
+def pytest_benchmark_update_machine_info(config: object, machine_info: dict[str, Any]) -> None:
+    """Which machine, libraries and servers; nothing that tells whose machine it is."""
+    machine_info.pop("node", None)
+    versions = {"Python": platform.python_version()}
+    versions |= {library: _version(library) for library in LIBRARIES}
+    versions["redis-server"] = redis_version() or "absent"
+    machine_info |= {"versions": versions, "load": os.getloadavg()[0]}
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def pytest_benchmark_update_json(
+    config: object, benchmarks: object, output_json: dict[str, Any]
+) -> None:
+    """Single calls' raw times are many, and no use beside their quartiles; commits are git's."""
+    output_json["commit_info"] = {}
+    for one in output_json["benchmarks"]:
+        one["stats"].pop("data", None)
+        one["stats"] = {name: _short(value) for name, value in one["stats"].items()}
+        one.pop("params", None)
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -87,12 +87,14 @@ class Store(Mapping[str, Ring]):
         data = np.ndarray(shape, np.int64, self._memory, header.data_offset, strides)
         table = self._table(layout.COLUMN_DTYPE, "columns")
         kinds = {bytes(row["name"]).decode(): bytes(row["kind"]).decode() for row in table}
+        self.data = data
         self.blocks = {
             name: data[:, k].view(layout.KINDS[kind])
             for k, (name, kind) in enumerate(kinds.items())
         }
         self.columns = tuple(name for name in kinds if not name.startswith("_"))
         self.row_dtype = np.dtype([(name, layout.KINDS[kinds[name]]) for name in self.columns])
+        self.runs = _runs([k for k, name in enumerate(kinds) if name in self.columns])
         self.cells = [
             (
                 name,
@@ -356,3 +358,16 @@ def attach(name: str) -> Store:
     cannot be used; PermissionError where its mode does not let this user read it.
     """
     return Store(name)
+
+
+def _runs(places: Sequence[int]) -> list[tuple[slice, slice]]:
+    """`places`, ascending, as runs without gaps: each as a slice of the places and of their order.
+
+    ``[0, 1, 2, 5]`` gives ``(0:3, 0:3), (5:6, 3:4)``.
+    """
+    starts = [k for k, place in enumerate(places) if not k or place != places[k - 1] + 1]
+    stops = [*starts[1:], len(places)]
+    return [
+        (slice(places[first], places[stop - 1] + 1), slice(first, stop))
+        for first, stop in zip(starts, stops, strict=True)
+    ]

@@ -82,6 +82,7 @@ class Ring:
         self._base = (header.control_offset + header.control_stride * position) // 8
         self._data = (header.data_offset + header.record_stride * position) // 8
         self._words = store.words
+        self._record = store.data[position]
         self._columns = {name: block[position] for name, block in store.blocks.items()}
         self._capacity = header.capacity
         self._history = header.history
@@ -232,8 +233,11 @@ class Ring:
     def _rows(self, last: int | None, closed: bool, ceiling: int | None) -> npt.NDArray[np.void]:
         first, stop = self._span(last, closed, ceiling)
         rows = np.empty(stop - first, self._store.row_dtype)
-        for name in self._store.columns:
-            rows[name] = self._columns[name][first:stop]
+        # Every cell is one word, so columns that are neighbours turn into fields in one go: half
+        # the time of one field after the other.
+        words = rows.view(np.int64).reshape(len(rows), len(self._store.columns))
+        for columns, fields in self._store.runs:
+            words[:, fields] = self._record[columns, first:stop].T
         return rows
 
     def _row(self, closed: bool, ceiling: int | None) -> dict[str, Any]:

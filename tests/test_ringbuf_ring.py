@@ -18,6 +18,7 @@ import ringbuf.ring as ring_module
 from reader_kit import HISTORY, row, spec, whole
 from ringbuf import kernels, layout, ownership
 from ringbuf.layout import WORD
+from ringbuf.spec import Column, Series, StoreSpec
 from ringbuf.writer import Writer, create
 
 LIMIT_S = 60
@@ -293,3 +294,23 @@ def test_a_processor_that_reorders_reads_the_same(
     made.put(0, 1000, row(1))
     assert store["BTC"].last()["close"] == 1.0
     assert store["BTC"].snapshot()["close"].tolist() == [1.0]
+
+
+# -- what a copy is made of ----------------------------------------------------------------------
+
+
+def test_a_snapshot_has_each_columns_rows_wherever_the_writers_own_stand(segment_name: str) -> None:
+    names = ("time", "a", "_b", "c", "trades", "_d", "_e", "f")
+    kinds = {"time": "M", "trades": "i"}
+    columns = tuple(Column(name, kinds.get(name, "f")) for name in names)
+    with create(StoreSpec(segment_name, (Series("x"), Series("y")), columns, 4, 1000)) as writer:
+        for bar in range(100, 107):
+            writer.put(1, bar, {name: bar + 10 * k for k, name in enumerate(names) if k})
+        with ringbuf.attach(segment_name) as store:
+            assert len(store["x"].snapshot()) == 0
+            rows = store["y"].snapshot()
+            assert rows.dtype.names == ("time", "a", "c", "trades", "f")
+            for name in store.columns:
+                assert rows[name].tolist() == store["y"][name].tolist()
+            assert rows["f"].tolist() == [173.0, 174.0, 175.0, 176.0]
+            assert rows["trades"].tolist() == [143, 144, 145, 146]

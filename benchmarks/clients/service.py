@@ -1,0 +1,35 @@
+"""The real service, without the budgets that protect a real exchange: history is there at once.
+
+Run as a script; settings come from ``MONITOR_…`` variables as always.
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from monitor import compiled
+
+compiled.keep_cache()
+
+from monitor import logs, service  # noqa: E402 - numba's cache folder is to be set before
+from monitor.budget import WeightBudget  # noqa: E402
+from monitor.settings import Settings  # noqa: E402
+
+__all__: list[str] = []
+
+
+class Unlimited(WeightBudget):
+    """Every request may go at once."""
+
+    def reserve(self, weight: int, now_ms: float, *, urgent: bool = False) -> float:
+        """Now."""
+        return now_ms
+
+
+if __name__ == "__main__":
+    service.WeightBudget = Unlimited  # type: ignore[misc]
+    service.URGENT_AT_ONCE = 8
+    service.ASK_S = 0.02
+    settings = Settings.load()
+    logs.setup(settings.log_level, settings.log_format)
+    anyio.run(service.run, settings)

@@ -1,0 +1,121 @@
+"""What the benchmarks say is what was measured: tables are cut from the committed raw results."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def report() -> ModuleType:
+    """The generator, which is no part of what is installed."""
+    spec = importlib.util.spec_from_file_location("bench_report", FOLDER / "report.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bench_report"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def measured() -> set[str]:
+    """The names of all benchmarks there are, without their parameters."""
+    return {
+        node.name
+        for path in FOLDER.glob("bench_*.py")
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("bench_")
+    }
+
+
+def test_the_readme_has_the_table_that_is_cut_from_the_raw_results(report: ModuleType) -> None:
+    results, _ = report.load()
+    readme = report.README.read_text("utf-8")
+    assert results
+    assert report.spliced(readme, report.headline(results)) == readme
+
+
+def test_the_results_page_is_what_its_command_writes(report: ModuleType) -> None:
+    assert report.PAGE.read_text("utf-8") == report.page(*report.load())
+
+
+def test_every_goal_and_headline_is_of_a_benchmark_that_was_run(report: ModuleType) -> None:
+    results, _ = report.load()
+    named = {name for goal in report.GOALS for name in (goal.ours, goal.other) if name}
+    for _, ours, peers, limit, _ in report.HEADLINE:
+        named |= {ours, *peers, *([limit] if limit else [])}
+    assert {name.partition("[")[0] for name in named} <= measured()
+    assert named <= set(results)
+    assert all(goal.value(results) is not None for goal in report.GOALS)
+
+
+def test_raw_results_name_no_host_and_no_path() -> None:
+    for path in (FOLDER / "results").glob("*.json"):
+        text = path.read_text("utf-8")
+        machine: dict[str, Any] = json.loads(text)["machine_info"]
+        assert "node" not in machine
+        assert re.search(r"/(home|root|tmp|work|Users)/", text) is None
+
+
+def one(name: str, role: str, median: float, **metrics: list[float]) -> dict[str, Any]:
+    """A raw result as pytest-benchmark writes it."""
+    return {
+        "name": name,
+        "group": "a group",
+        "stats": {"median": median, "q1": median, "q3": median, "rounds": 3},
+        "extra_info": {
+            "role": role,
+            "contender": name,
+            "question": "How long?",
+            "metrics": metrics,
+        },
+    }
+
+
+def test_figures_are_medians_with_quartiles(report: ModuleType) -> None:
+    result = report._result(one("bench_a", "ours", 1.0, ms=[4.0, 1.0, 2.0, 3.0, 100.0]))
+    figure = result.figures["ms"]
+    assert (figure.low, figure.median, figure.high) == (2.0, 3.0, 4.0)
+    assert figure.spread == "67 %"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"), [(2.5e-7, "250 ns"), (1.5e-6, "1.5 µs"), (0.02, "20 ms"), (3.0, "3 s")]
+)
+def test_a_time_has_the_unit_that_people_use(report: ModuleType, seconds: float, says: str) -> None:
+    assert str(report._result(one("bench_a", "ours", seconds)).figures[""]) == says
+
+
+def test_a_group_shows_ours_first_and_ratios_to_ours_and_to_the_limit(report: ModuleType) -> None:
+    raw = [one("limit", "limit", 1e-6), one("peer", "peer", 8e-6), one("ours", "ours", 2e-6)]
+    results = {entry["name"]: report._result(entry) for entry in raw}
+    groups = report.groups(results)
+    rows = [line for line in report._group("a group", groups["a group"]) if "µs" in line]
+    assert [row.split("|")[1].strip() for row in rows] == ["ours", "peer", "limit"]
+    assert rows[1].endswith("| 4 × | 8 × |")
+
+
+@pytest.mark.parametrize(("median", "verdict"), [(2e-6, "met"), (9e-6, "**missed**")])
+def test_a_goal_is_met_or_missed_by_what_was_measured(
+    report: ModuleType, monkeypatch: pytest.MonkeyPatch, median: float, verdict: str
+) -> None:
+    monkeypatch.setattr(report, "GOALS", [report._call("newest row", "bench_last", 3.5)])
+    results = {"bench_last": report._result(one("bench_last", "ours", median))}
+    assert list(report._goals(results))[-1].endswith(f"| {verdict} |")
+    assert list(report._goals({}))[-1].endswith("| not measured |")
+
+
+def test_a_readme_without_markers_is_refused(report: ModuleType) -> None:
+    with pytest.raises(ValueError, match="substring not found"):
+        report.spliced("# A readme", "| a table |")
