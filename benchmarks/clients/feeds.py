@@ -3,7 +3,8 @@
     python benchmarks/clients/feeds.py KIND PORT
 
 KIND is ``bare``, ``aiohttp``, ``ccxt``, ``sdk``, ``ccxt+talib`` or ``sdk+talib``. Each prints
-``ready`` when it is subscribed; then, for each line ``N`` on stdin, ``done`` once it has seen frame N.
+``ready`` when it is subscribed; then, for each line ``N`` on stdin, ``done`` once it has seen
+frame N.
 """
 
 from __future__ import annotations
