@@ -84,6 +84,8 @@ COUNTERS: Final = (
     "stalls",
     "quarantined",
     "delisted",
+    "offered",
+    "renamed",
     "sockets",
     "on_two_sockets",
     "lag_p50_ms",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -22,8 +23,8 @@ class Lags:
         self._samples.append(ms)
 
     def percentiles(self, shares: Sequence[float]) -> list[float]:
-        """The least values that so large a share of the samples does not exceed; 0 without any."""
+        """The least samples that such shares (0..1) of all do not exceed; 0 without any."""
         ordered = sorted(self._samples)
         if not ordered:
             return [0.0] * len(shares)
-        return [ordered[min(int(share * len(ordered)), len(ordered) - 1)] for share in shares]
+        return [ordered[max(math.ceil(share * len(ordered)), 1) - 1] for share in shares]

@@ -8,6 +8,7 @@ columns and names that the store does not have: they are offered in the log, onc
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Sequence
 
 from .clock import ExchangeClock
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 LISTING_MS = 600_000.0
 """How often the lists are read: 40 weight in ten minutes, of 600 in one."""
+_JITTER = 0.1
+"""So much more or less, so that the services of one address do not ask together."""
 
 
 class Listing:
@@ -39,6 +42,8 @@ class Listing:
         clock: ExchangeClock,
         stalls: Stalls,
         news: Callable[[], None],
+        *,
+        rng: random.Random | None = None,
     ) -> None:
         self._engine = engine
         self._markets = markets
@@ -47,14 +52,16 @@ class Listing:
         self._clock = clock
         self._stalls = stalls
         self._news = news
+        self._rng = rng if rng is not None else random.Random()
         self._notes = RateLimited(log)
         self._away = {market.coin for market in markets if market.delisted}
         self._said: set[tuple[str, str]] = set()
 
     async def watch(self) -> None:
-        """Read the lists every ten minutes, until cancelled."""
+        """Read the lists every ten minutes or so, until cancelled."""
         while True:
-            await self._clock.sleep_until(self._clock.now_ms() + LISTING_MS)
+            pause_ms = LISTING_MS * self._rng.uniform(1.0 - _JITTER, 1.0 + _JITTER)
+            await self._clock.sleep_until(self._clock.now_ms() + pause_ms)
             try:
                 fresh = await self._client.universe(urgent=False)
             except (RestError, ProtocolError) as error:
@@ -66,14 +73,16 @@ class Listing:
     def take(self, fresh: Universe) -> None:
         """Act upon a list of the exchange's markets."""
         found = compare(self._markets, self._selectors, fresh)
+        counters = self._engine.book.counters
         away = found.delisted | found.gone
         for market in self._markets:
             if market.coin in away and market.coin not in self._away:
                 self._leave(market, known=market.coin in found.delisted)
-            elif market.coin in self._away and market.coin not in away and len(fresh):
+            elif market.coin in self._away and _traded(market, fresh):
                 self._return(market)
         for old, new in found.renamed:
             if self._once(old.coin, f"{new.coin} {new.name}"):
+                counters["renamed"] += 1
                 log.warning(
                     "market %s (%s) is called %s (%s) at the exchange now: a restart with that "
                     "name follows it",
@@ -83,6 +92,7 @@ class Listing:
                     new.coin,
                 )
         offered = [each for each in found.offered if self._once(each.coin, "offered")]
+        counters["offered"] += len(offered)
         if offered:
             log.warning(
                 "%d new markets that MONITOR_MARKETS asks for: %s; they are followed from the next "
@@ -115,3 +125,8 @@ class Listing:
         new = (coin, what) not in self._said
         self._said.add((coin, what))
         return new
+
+
+def _traded(market: Market, fresh: Universe) -> bool:
+    now = fresh.find(market.coin)
+    return now is not None and now.coin == market.coin and not now.delisted

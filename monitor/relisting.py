@@ -32,13 +32,15 @@ class Relisting:
 def compare(followed: Sequence[Market], selectors: Iterable[str], fresh: Universe) -> Relisting:
     """What the fresh list says of the `followed` markets, and of others that `selectors` find.
 
-    An empty list of markets is believed of nobody: nothing has changed then.
+    Where a list has no market at all of a dex, or no spot pair, that is believed of nobody: those
+    have not changed then.
     """
-    if not len(fresh):
-        return Relisting()
+    told = {(market.kind, market.dex) for market in fresh}
     place = {(market.kind, market.dex, market.index): market for market in fresh}
     delisted, gone, renamed = set(), set(), []
     for market in followed:
+        if (market.kind, market.dex) not in told:
+            continue
         now = fresh.find(market.coin)
         if now is None or now.coin != market.coin:
             gone.add(market.coin)

@@ -45,4 +45,6 @@ _EVENTS = (
     "rest_errors",
     "lost_histories",
     "delisted",
+    "offered",
+    "renamed",
 )

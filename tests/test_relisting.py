@@ -67,3 +67,12 @@ def test_a_delisted_market_is_not_offered() -> None:
 
 def test_an_empty_list_is_not_believed() -> None:
     assert changes() == Relisting()
+
+
+def test_a_list_that_lacks_all_perps_says_nothing_of_perps() -> None:
+    assert changes(HYPE, followed=[BTC, ETH]) == Relisting()
+
+
+def test_a_list_that_lacks_all_spot_pairs_says_nothing_of_spot_but_of_perps() -> None:
+    found = changes(BTC, SOL, followed=[ETH, HYPE])
+    assert found.gone == {"ETH"}
