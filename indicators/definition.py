@@ -17,6 +17,7 @@ Rows, as every function of the parameters here counts them:
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Callable
@@ -48,6 +49,9 @@ RELATIVE_ZERO = 1e-14
 Never an absolute epsilon: prices go from 1e-8 to 1e8. A quoted price has few enough digits that
 its smallest real change is far above this.
 """
+
+STEP_ARGUMENTS = ("F", "I", "i", "age", "cols", "par")
+"""What a step is given, whatever it calls them."""
 
 _MAX_PERIOD = 100_000  # TA-Lib's own bound
 _LETTERS = re.compile(r"[A-Z]+|[a-z][a-z0-9]*")
@@ -176,6 +180,10 @@ def stat(
     """Turn a kernel function into the `Definition` of a stat; arguments as there."""
 
     def declare(function: KernelFunction) -> Definition:
+        found = [*inspect.signature(function).parameters]
+        if len(found) != len(STEP_ARGUMENTS):
+            expected, got = ", ".join(STEP_ARGUMENTS), ", ".join(found)
+            raise DefinitionError(name, f"its step takes ({got}), expected ({expected})")
         return Definition(
             name=name,
             version=version,

@@ -42,7 +42,7 @@ def _load(reference: str, registry: Registry) -> list[str]:
             _execute(name, path)
         elif not known:
             importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         registry.keep(before)
         raise ModuleFailed(reference, _told(error, reference)) from error
     new = [definition.name for definition in registry if definition.name not in before]
@@ -70,12 +70,12 @@ def _execute(name: str, path: Path) -> None:
         raise
 
 
-def _told(error: Exception, reference: str) -> str:
+def _told(error: BaseException, reference: str) -> str:
     """Say what went wrong, and in which line if that is in the module itself."""
     if isinstance(error, ModuleNotFoundError) and (error.name or "") in _parents(reference):
         return f"there is no module {error.name!r} on Python's path"
     if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: {error.msg}"
+        return f"line {error.lineno}: {error.msg}" if error.lineno else error.msg
     last = traceback.extract_tb(error.__traceback__)
     stem = Path(reference).stem if reference.endswith(".py") else reference.rpartition(".")[2]
     lines = [frame.lineno for frame in last if Path(frame.filename).stem == stem]

@@ -11,6 +11,7 @@ import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from operator import index
 
 from . import (
     averages,
@@ -77,17 +78,30 @@ class Stat:
     @property
     def warmup(self) -> int:
         """Rows from the origin that are NaN."""
-        return self.definition.warmup(*self.values)
+        return self._rows("warmup")
 
     @property
     def lookback(self) -> int:
         """Rows behind a row that the kernel reads for it."""
-        return self.definition.lookback(*self.values)
+        return self._rows("lookback")
 
     @property
     def settling(self) -> int:
         """Rows after the first value until its seed's influence is gone."""
-        return self.definition.settling(*self.values)
+        return self._rows("settling")
+
+    def _rows(self, what: str) -> int:
+        """Raise `DefinitionError` where a definition's own function does not give a number."""
+        definition = self.definition
+        try:
+            rows = index(found := getattr(definition, what)(*self.values))
+        except Exception as error:
+            reason = f"its {what} fails for {self.name}: {type(error).__name__}: {error}"
+            raise DefinitionError(definition.name, reason) from error
+        if rows < 0:
+            reason = f"its {what} is {found} for {self.name}, expected a number of rows"
+            raise DefinitionError(definition.name, reason)
+        return rows
 
 
 class Registry:

@@ -35,15 +35,15 @@ register(stat("TWICE", version=1, meaning="twice the close", source="a test")(tw
 
 
 @pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Stats registered here are gone after the test, and so are the modules."""
+def _own_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stats registered here are gone after the test, and so are its modules, but no library's."""
     mine = Registry(default_registry())
-    before = set(sys.modules)
     for module in ("registry", "loading", "planning"):
         monkeypatch.setattr(sys.modules[f"indicators.{module}"], "default_registry", lambda: mine)
     yield
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def written(folder: Path, text: str, name: str = "mine.py") -> str:
@@ -98,6 +98,8 @@ def test_our_own_stats_are_told_by_their_version_alone() -> None:
         ("x = 1\n", "it registers no stat; call indicators.register in it"),
         ("x = 1\ny = x / 0\n", "line 2: ZeroDivisionError: division by zero"),
         ("def broken(:\n", "line 1: invalid syntax"),
+        ("x = '\0'\n", "null bytes"),
+        ("import sys\nsys.exit(0)\n", "line 2: SystemExit: 0"),
         ("import no_such_module_at_all\n", "line 1: ModuleNotFoundError: No module named"),
         (TWICE.replace("TWICE", "RSI"), "there is a stat of this name already"),
         (TWICE.replace("TWICE", "Twice"), "its name must be upper-case letters"),

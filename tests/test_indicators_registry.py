@@ -106,3 +106,27 @@ def test_a_taken_name_an_unknown_input_and_a_small_letter_are_refused() -> None:
         registry.register(declared("OTHER", inputs=("time",), selectable=True))
     assert [definition.name for definition in registry] == ["TOY"]
     assert "TOY" in registry
+
+
+@pytest.mark.parametrize("what", ["warmup", "lookback", "settling"])
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (lambda: 1 // 0, "fails for TOY: ZeroDivisionError"),
+        (lambda: 2.5, "fails for TOY: TypeError"),
+        (lambda: -5, "is -5 for TOY, expected a number of rows"),
+    ],
+)
+def test_rows_that_are_no_number_of_rows_name_the_stat(what: str, rows: object, said: str) -> None:
+    registry = Registry([declared(**{what: rows})])  # type: ignore[arg-type]
+    with pytest.raises(DefinitionError, match=f"'TOY': its {what} {said}"):
+        getattr(registry.resolve("TOY"), what)
+
+
+def test_a_step_of_other_arguments_is_refused_where_it_is_declared() -> None:
+    def step(i: int, age: int) -> None:
+        """Lack the columns."""
+
+    make = stat("TOY", version=1, meaning="a toy", source="none")
+    with pytest.raises(DefinitionError, match=r"takes \(i, age\), expected \(F, I, i, age, cols"):
+        make(step)  # type: ignore[arg-type]
