@@ -28,10 +28,10 @@ def _quiet_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     for module in ("indicators.registry", "indicators.loading", "indicators.planning"):
         monkeypatch.setattr(sys.modules[module], "default_registry", lambda: mine)
     monkeypatch.setattr(explain, "default_registry", lambda: mine)
-    before = set(sys.modules)
     yield
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    for name, loaded in list(sys.modules.items()):
+        if str(getattr(loaded, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def said(*arguments: str) -> str:

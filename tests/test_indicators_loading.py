@@ -41,8 +41,8 @@ def _own_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     for module in ("registry", "loading", "planning"):
         monkeypatch.setattr(sys.modules[f"indicators.{module}"], "default_registry", lambda: mine)
     yield
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+    for name, loaded in list(sys.modules.items()):
+        if str(getattr(loaded, "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
 
 
