@@ -116,6 +116,8 @@ class History:
 
     def _confirmation(self, market: int, ledger: Ledger, settled: int, now_ms: float) -> Ask | None:
         """Closed rows that REST has not seen, if a trade has come since: else it has no news."""
+        if self.book.newest(market) < 0:
+            return None
         last = min(ledger.certain, settled)
         unsure = ledger.unsure is not None and ledger.unsure[0] <= last
         silent = ledger.traded <= self.book.controls[market, _CONFIRMED]
@@ -138,7 +140,7 @@ class History:
         """The first bar that both the ring and REST still have when REST is asked up to `last`."""
         origin = int(self.book.controls[market, _ORIGIN])
         # What REST no longer has is no news, and an answer may come late.
-        return max(origin, self.book.oldest(), last + 1 - RETENTION + _MARGIN)
+        return max(origin, self.book.oldest(last), last + 1 - RETENTION + _MARGIN)
 
     def sent(self, ask: Ask) -> None:
         """`ask` is under way: it is not wanted again before `answer` or `failed`."""

@@ -102,6 +102,17 @@ def test_a_market_that_never_traded_has_no_rows_and_is_quiet() -> None:
     assert not desk.asks()
 
 
+def test_a_market_that_never_traded_is_not_asked_about_again() -> None:
+    """Also where the grid is nowhere yet, because no other market has a row either."""
+    desk = kit.Desk()
+    desk.rest.clear()
+    desk.settle()
+    desk.go_to(BAR + 40)
+    assert not desk.asks()
+    assert kit.word(desk.engine, "newest") == -1
+    assert kit.status(desk.engine) == "quiet"
+
+
 def test_the_first_trade_ever_is_the_origin_and_nothing_is_missing_before_it() -> None:
     desk = kit.Desk()
     desk.rest.clear()
