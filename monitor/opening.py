@@ -25,6 +25,7 @@ from ringbuf.writer import Writer
 from . import kernels
 from .book import INTERVAL_MS, STALE, STATUSES
 from .mending import Mender
+from .rows import RETENTION
 from .settings import Settings
 
 __all__ = ["HEARTBEAT_S", "Interim", "compute_fresh", "hold", "kept_names", "open_for"]
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.5
 
-_TIME, _NEWEST, _ORIGIN = 0, WORD["newest"], WORD["origin"]
+_TIME, _NEWEST, _ORIGIN, _CONFIRMED = 0, WORD["newest"], WORD["origin"], WORD["confirmed"]
 
 
 def kept_names(segment: str, source: Mapping[str, Any]) -> frozenset[str]:
@@ -117,7 +118,7 @@ def open_for(
         mode=settings.segment_mode,
         status=STALE,
         essential=kernels.CANDLE_COLUMNS,
-        prepare=lambda new, found: compute_fresh(new, stats, found.fresh),
+        prepare=lambda new, found: _prepare(new, stats, found),
         held=held,
         mender=Mender(),
     )
@@ -137,6 +138,27 @@ def open_for(
             opening.repaired,
         )
     return writer, opening
+
+
+def _prepare(writer: Writer, stats: Plan, opening: Opening) -> None:
+    """Make a rebuilt store's rows right before it has its names."""
+    compute_fresh(writer, stats, opening.fresh)
+    if opening.deeper:
+        _forget_fill(writer, stats)
+
+
+def _forget_fill(writer: Writer, stats: Plan) -> None:
+    """Of markets that are to get rows in front of theirs, say so in the store itself.
+
+    `Opening.deeper` dies with this process; whoever adopts the store before REST has answered must
+    ask as well. Until then the oldest rows have not settled: there are no stats.
+    """
+    depth = min(writer.spec.history + stats.runup, RETENTION)
+    for market, control in enumerate(writer.controls):
+        origin, newest = int(control[_ORIGIN]), int(control[_NEWEST])
+        if 0 <= newest < origin + depth - 1:
+            control[_CONFIRMED] = origin - 2
+            writer.floats[market, len(kernels.CANDLE_COLUMNS) : len(writer.spec.columns)] = np.nan
 
 
 def compute_fresh(writer: Writer, stats: Plan, fresh: tuple[str, ...]) -> None:

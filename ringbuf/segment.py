@@ -209,12 +209,18 @@ def keep_names(path: Path, name: str) -> None:
 
 
 def restore(name: str, inode: int) -> bool:
-    """Put the public name back if somebody unlinked it; True if that was needed.
+    """Put the public name back if somebody unlinked it, True if that was needed; the link, too.
 
     Only the process that holds the segment of this `inode` may call it.
     """
     path, keep = path_of(name), keep_path(name)
-    if _is(path, inode) or not _is(keep, inode):
+    if _is(path, inode):
+        # The second link may be the one that is gone: from it alone the name can be restored.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            if not os.path.lexists(keep):
+                os.link(path, keep)
+        return False
+    if not _is(keep, inode):
         return False
     with contextlib.suppress(FileNotFoundError, FileExistsError):
         os.link(keep, path)

@@ -190,6 +190,41 @@ def test_a_longer_history_is_fetched_in_front_of_the_rows_that_are_there(
     limited(main)
 
 
+def test_a_longer_history_that_a_death_cut_short_is_fetched_by_the_next_life(
+    segment_name: str,
+) -> None:
+    """Until then the oldest rows have not settled: there are no stats."""
+
+    async def main() -> None:
+        async with serve(config()) as running:
+            urls = urls_of(running)
+            await lived(settings_of(segment_name, urls))
+            longer = settings_of(segment_name, urls, history=400)
+            stats = plan(longer.stats, history=longer.history)
+            markets = (
+                Listed("btcusd_perp", "BTC", "perp", "", False, 5, 0),
+                Listed("solusd_perp", "SOL", "perp", "", False, 2, 0),
+            )
+            with ringbuf.attach(segment_name) as store:
+                source = store.source
+            spec = spec_of(longer, markets, stats, source)
+            writer, opening = open_for(longer, spec, stats)
+            assert (opening.how, opening.kept, opening.deeper) == ("rebuilt", 2, True)
+            with ringbuf.attach(segment_name) as store:
+                assert np.isnan(store["BTC"]["ATR14"]).all()
+                assert np.isfinite(store["BTC"]["close"]).all()
+            writer.disown()
+
+            async def body(store: ringbuf.Store) -> None:
+                await until(lambda: len(store["BTC"]) == 400)
+                assert np.isfinite(store["BTC"]["ATR14"]).all()
+                assert store.check() == []
+
+            await lived(longer, body=body)
+
+    limited(main)
+
+
 def test_a_delisted_market_whose_history_is_there_is_kept_and_marked(
     segment_name: str, caplog: pytest.LogCaptureFixture
 ) -> None:

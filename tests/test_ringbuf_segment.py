@@ -148,6 +148,15 @@ def test_publishing_takes_both_names_from_the_one_before(segment_name: str) -> N
     os.close(new)
 
 
+def test_the_second_link_is_put_back_too(segment_name: str) -> None:
+    descriptor = made(segment_name)
+    inode = os.fstat(descriptor).st_ino
+    segment.keep_path(segment_name).unlink()
+    assert not segment.restore(segment_name, inode), "nobody could see that"
+    assert segment.keep_path(segment_name).stat().st_ino == inode
+    os.close(descriptor)
+
+
 def test_the_name_is_put_back_with_the_same_memory(segment_name: str) -> None:
     descriptor = made(segment_name)
     inode = os.fstat(descriptor).st_ino
