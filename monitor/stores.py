@@ -134,6 +134,8 @@ def _segments() -> Iterator[Path]:
 
 
 def _is_ours(path: Path) -> bool:
+    if not path.is_file():
+        return False  # a FIFO would be waited for
     try:
         with path.open("rb") as file:
             return file.read(len(layout.MAGIC)) == layout.MAGIC

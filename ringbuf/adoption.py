@@ -176,7 +176,7 @@ def _find(name: str) -> _Found | None:
 
 def _look(path: Path, name: str) -> _Found | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = segment.open_to_look(path, name)
     except FileNotFoundError:
         return None
     try:

@@ -20,11 +20,12 @@ def refuse_if_held(name: str) -> None:
     """Raise StoreBusy, with the pid, if a live process writes the store `name`.
 
     Looks at both of its names: the public one may have been unlinked by a reader. To be called
-    under `segment.name_lock`, or the answer is old before it is used.
+    under `segment.name_lock`, or the answer is old before it is used. Raises NotAStore for what is
+    no file.
     """
     for path in (segment.path_of(name), segment.keep_path(name)):
         with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = segment.open_to_look(path, name)
             try:
                 if segment.is_held(descriptor):
                     raise StoreBusy(name, _writer_pid(descriptor, name))

@@ -17,6 +17,7 @@ import fcntl
 import mmap
 import os
 import re
+import stat
 import struct
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from pathlib import Path
 from .errors import (
     LayoutError,
     NoSpace,
+    NotAStore,
     PlatformUnsupported,
     StoreBusy,
     StoreNotFound,
@@ -75,11 +77,26 @@ def keep_path(name: str) -> Path:
 
 
 def open_readonly(name: str) -> int:
-    """A read-only, close-on-exec descriptor. Raises StoreNotFound; PermissionError as it comes."""
+    """A read-only, close-on-exec descriptor.
+
+    Raises StoreNotFound, NotAStore; PermissionError as it comes.
+    """
     try:
-        return os.open(path_of(name), os.O_RDONLY | os.O_CLOEXEC)
+        return open_to_look(path_of(name), name)
     except FileNotFoundError:
         raise StoreNotFound(name) from None
+
+
+def open_to_look(path: Path, name: str) -> int:
+    """A read-only descriptor of whatever has the store's name. Raises NotAStore for no file.
+
+    Anybody may have put a FIFO there: nobody is waited for who might write to it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotAStore(name, "a folder, a FIFO or a device", "a regular file")
+    return descriptor
 
 
 def close(descriptor: int) -> None:
@@ -100,8 +117,8 @@ def map_writable(descriptor: int, size: int) -> mmap.mmap:
 
 def free_space() -> tuple[int, int]:
     """Bytes free for us and bytes in all of /dev/shm."""
-    stat = os.statvfs(DIRECTORY)
-    return stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize
+    room = os.statvfs(DIRECTORY)
+    return room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
 
 
 def reserve(name: str, size: int) -> tuple[int, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ import pytest
 import ringbuf
 from monitor import stores
 from monitor.cli import main
-from ringbuf import layout, segment
+from ringbuf import NotAStore, layout, segment
+from ringbuf.adoption import open_store
 from ringbuf.layout import WORD
 from ringbuf.spec import Column, Series, StoreSpec
 from ringbuf.writer import Writer, create
@@ -113,6 +115,25 @@ def test_the_list_has_a_store_whose_name_was_unlinked(call: Call, writer: Writer
     segment.path_of(writer.spec.name).unlink()
     lines = call("ls")[1].splitlines()
     assert [writer.spec.name, "unlinked"] in [line.split()[:2] for line in lines]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_what_is_no_file_holds_nobody_up_and_is_refused_in_a_line(
+    call: Call, segment_name: str, make: Callable[[Path], None]
+) -> None:
+    path = segment.path_of(segment_name)
+    make(path)
+    try:
+        assert segment_name not in call("ls")[1]
+        for verb in ("inspect", "doctor", "clean"):
+            code, out, err = call(verb, segment_name)
+            assert code
+            assert "found a folder, a FIFO or a device" in out + err
+            assert len((out + err).splitlines()) == 1
+        with pytest.raises(NotAStore):
+            open_store(StoreSpec(segment_name, (Series("a"),), (Column("time", "M"),), 5, 60_000))
+    finally:
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
 def test_no_stores_are_said_to_be_none() -> None:
