@@ -37,6 +37,8 @@ SLOWEST_MS = 0.15
 CHUNK = 200
 """Frames that a burst hands to the socket at once."""
 FIRST_ROWS = 5_000
+BLOCK_S = 0.5
+"""A busy market's best bid and offer is told this often; a socket that says less is given up."""
 
 
 def names(markets: int) -> list[str]:
@@ -60,6 +62,15 @@ def candle(coin: str, open_ms: int, number: int) -> bytes:
     ) % (open_ms, open_ms + MINUTE_MS - 1, coin.encode(), close, number / 1_000, number)
 
 
+def best(coin: str) -> bytes:
+    """A block's best bid and offer."""
+    text = (
+        '{"channel":"bbo","data":{"coin":"%s","time":%d,"bbo":'
+        '[{"px":"100.0","sz":"1.0","n":1},{"px":"100.1","sz":"1.0","n":1}]}}'
+    )
+    return (text % (coin, time.time_ns() // 1_000_000)).encode()
+
+
 class FrameServer:
     """Its sockets, its markets, and the number of the last frame that was sent."""
 
@@ -67,6 +78,7 @@ class FrameServer:
         self.coins = names(markets)
         self.number = 0
         self._owners: dict[str, Any] = {}
+        self._beacons: dict[Any, str] = {}
         self._bodies: dict[tuple[int, int], str] = {}
 
     # -- protocol ----------------------------------------------------------------------------
@@ -87,9 +99,19 @@ class FrameServer:
                 transport.write(framed(answer.encode()))
                 if asked["subscription"]["type"] == "candle":
                     self._owners[asked["subscription"]["coin"]] = transport
+                elif asked["subscription"]["type"] == "bbo":
+                    self._beacons[transport] = asked["subscription"]["coin"]
+        self._beacons.pop(transport, None)
         for coin in [coin for coin, owner in self._owners.items() if owner is transport]:
             del self._owners[coin]
         return socket
+
+    async def blocks(self) -> None:
+        """Tell those who asked for it the time of the newest block, for ever."""
+        while True:
+            for transport, coin in self._beacons.items():
+                transport.write(framed(best(coin)))
+            await asyncio.sleep(BLOCK_S)
 
     async def info(self, request: web.Request) -> web.Response:
         """REST: a clock, perpetuals without end, and flat histories."""
@@ -188,6 +210,7 @@ async def main(markets: int) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(runner.addresses[0][1], flush=True)
     loop = asyncio.get_running_loop()
+    blocks = loop.create_task(server.blocks())
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         asked = json.loads(line)
         if "burst" in asked:
@@ -195,6 +218,7 @@ async def main(markets: int) -> None:
         else:
             answer = await server.pace(asked["rate"], asked["seconds"])
         print(json.dumps(answer), flush=True)
+    blocks.cancel()
     await runner.cleanup()
 
 

@@ -85,7 +85,7 @@ def once(
     return process, took
 
 
-def run(runs: int, markets: int, name: str, speed: float) -> dict[str, Any]:
+def run(runs: int, markets: int, name: str, speed: float, pause: float) -> dict[str, Any]:
     """Everything; what there is to report."""
     exchange = subprocess.Popen(
         [*MONITOR, "exchange", "--markets", str(markets), "--speed", str(speed)],
@@ -111,6 +111,8 @@ def run(runs: int, markets: int, name: str, speed: float) -> dict[str, Any]:
         with ringbuf.attach(name) as store:
             until(lambda: all(r.status in UP_TO_DATE for r in store.values()), process)
             for _ in range(runs):
+                until(lambda: all(r.status in UP_TO_DATE for r in store.values()), process)
+                time.sleep(pause)
                 process, took = once(store, process, settings)
                 taken.append(took)
             report = {"markets": len(store), "rows": store.header.history, "runs": runs}
@@ -146,9 +148,10 @@ def main() -> int:
     parser.add_argument("--markets", type=int, default=200)
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--limit", type=float, default=float("inf"), help="seconds")
+    parser.add_argument("--pause", type=float, default=5.0, help="seconds of calm before a kill")
     parser.add_argument("--name", default=f"stress_restart_{os.getpid()}")
     asked = parser.parse_args()
-    report = run(asked.runs, asked.markets, asked.name, asked.speed)
+    report = run(asked.runs, asked.markets, asked.name, asked.speed, asked.pause)
     print(json.dumps(report))
     return bool(
         report["first_row"]["worst_s"] > asked.limit or report["problems"] or not report["adopted"]
