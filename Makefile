@@ -80,7 +80,7 @@ define install
 )
 endef
 
-.PHONY: help demo run test stress bench lint format clean
+.PHONY: help demo run test stress bench notebooks lint format clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' '$(firstword $(MAKEFILE_LIST))' |
@@ -117,6 +117,10 @@ bench: ## the benchmarks beside their peers (QUICK=1: only prove that they run)
 	mkdir -p benchmarks/results
 	"$$python" -m pytest benchmarks --benchmark-json=benchmarks/results/run.json $(BENCH_COLUMNS) $(ARGS)
 	exec "$$python" benchmarks/report.py
+
+notebooks: ## execute the notebooks on the embedded exchange, and keep their outputs
+	@$(call install,notebook)
+	exec '$(BIN)/python' notebooks/execute.py $(ARGS)
 
 lint: ## style, format, types, Dockerfile and import rules
 	@$(call install,lint)
