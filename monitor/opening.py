@@ -8,6 +8,7 @@ that are old.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +17,11 @@ import numpy as np
 from anyio.abc import TaskGroup
 
 from indicators import Plan, plan
-from ringbuf import layout
+from ringbuf import layout, segment
 from ringbuf.adoption import Opening, found_document, open_store, take_over
+from ringbuf.errors import NameHeld
 from ringbuf.layout import WORD
+from ringbuf.rescue import rescue
 from ringbuf.spec import StoreSpec
 from ringbuf.writer import Writer
 
@@ -28,21 +31,55 @@ from .mending import Mender
 from .rows import RETENTION
 from .settings import Settings
 
-__all__ = ["HEARTBEAT_S", "Interim", "compute_fresh", "hold", "kept_names", "open_for"]
+__all__ = [
+    "HEARTBEAT_S",
+    "Interim",
+    "compute_fresh",
+    "give_up",
+    "hold",
+    "kept_names",
+    "name_is_free",
+    "open_for",
+]
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.5
+_PAUSE_S = 0.05
 
 _TIME, _NEWEST, _ORIGIN, _CONFIRMED = 0, WORD["newest"], WORD["origin"], WORD["confirmed"]
 
 
-def kept_names(segment: str, source: Mapping[str, Any]) -> frozenset[str]:
+async def name_is_free(name: str) -> None:
+    """Wait until no other process changes the store's names, without holding up the loop.
+
+    So that a signal is obeyed meanwhile. Raises NameHeld after `segment.PATIENCE_S`.
+    """
+    end = time.monotonic() + segment.PATIENCE_S
+    while (pid := segment.name_holder(name)) is not None:
+        if time.monotonic() > end:
+            raise NameHeld(name, pid, segment.PATIENCE_S)
+        await anyio.sleep(_PAUSE_S)
+
+
+def give_up(writer: Writer) -> None:
+    """Leave a store that has lost its names, and say so; whoever opens it next goes on with it."""
+    name = writer.spec.name
+    saved = rescue(writer)
+    log.error(
+        "the names of store %s were taken from under the service (removed by hand? by systemd at a "
+        "logout: set RemoveIPC=no in logind.conf, or run it as a system user); %s",
+        name,
+        "its rows go on in a new segment, readers learn of it" if saved else "its rows are lost",
+    )
+
+
+def kept_names(name: str, source: Mapping[str, Any]) -> frozenset[str]:
     """Both names of every market whose rows the store of this source has; none without a store.
 
     Raises NotReplaced for a segment that is not a store.
     """
-    document = found_document(segment)
+    document = found_document(name)
     if document is None or document["source"] != source:
         return frozenset()
     return frozenset(series[name] for series in document["series"] for name in ("name", "alias"))
@@ -91,6 +128,9 @@ class Interim:
         """The writer, for whoever goes on with the store; None where nothing was taken over."""
         self._scope.cancel()
         writer, self._writer = self._writer, None
+        if writer is not None and not writer.restore_name() and writer.nameless:
+            give_up(writer)
+            return None
         return writer
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from functools import partial
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from indicators import Plan
@@ -38,7 +39,7 @@ from .ledger import Stream
 from .listing import Listing
 from .logs import RateLimited
 from .markets import Market, resolve
-from .opening import HEARTBEAT_S, Interim, kept_names, open_for
+from .opening import HEARTBEAT_S, Interim, give_up, kept_names, name_is_free, open_for
 from .protocol import Candle
 from .rest import InfoClient
 from .settings import Settings
@@ -113,6 +114,7 @@ class Service:
                 self.engine.delist(self.engine.book.index[market.coin], clock.now_ms())
         self._publishing = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.nameless = False
 
     # -- what the sockets tell -----------------------------------------------------------------
 
@@ -172,7 +174,10 @@ class Service:
     # -- what runs side by side ----------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serve until cancelled. The store is left as it is; closing it is the caller's."""
+        """Serve until cancelled, or until the store is `nameless`: then nobody can find it.
+
+        The store is left as it is; closing it is the caller's.
+        """
         self._loop = asyncio.get_running_loop()
         try:
             await self._side_by_side()
@@ -207,7 +212,7 @@ class Service:
             for connection in self._stalls.connections:
                 tasks.start_soon(connection.run)
             tasks.start_soon(self._tick)
-            tasks.start_soon(self._beat)
+            tasks.start_soon(self._beat, tasks.cancel_scope)
             tasks.start_soon(self._stalls.look)
             alone = [market for market in self._living if market.coin not in paired]
             tasks.start_soon(self._stalls.weigh, alone)
@@ -258,7 +263,7 @@ class Service:
             to_minute = (INTERVAL_MS - now % INTERVAL_MS) / 1_000 / self._clock.rate
             await anyio.sleep(min(pause, to_minute + 0.001))
 
-    async def _beat(self) -> None:
+    async def _beat(self, all_of_it: anyio.CancelScope) -> None:
         writer, counters = self._writer, self._counters
         names = writer.spec.counters
         while True:
@@ -274,6 +279,9 @@ class Service:
                     "3.13 without unregistering it",
                     writer.spec.name,
                 )
+            elif writer.nameless:
+                self.nameless = True
+                all_of_it.cancel()
             self._measure()
             writer.counters[: len(names)] = [counters[name] for name in names]
             self._tell_notes()
@@ -346,20 +354,32 @@ async def run(settings: Settings) -> None:
     for warning in settings.warnings:
         log.warning("%s", warning)
     stats = plan_of(settings)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(_until, (signal.SIGINT, signal.SIGTERM), tasks.cancel_scope)
+        while await _serve(settings, stats):
+            log.warning("starting again, on what is left of store %s", settings.segment)
+        tasks.cancel_scope.cancel()
+    log.info("stopped")
+
+
+async def _serve(settings: Settings, stats: Plan) -> bool:
+    """Serve until cancelled; True if the store was lost on the way, and there is to be another."""
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(_until, (signal.SIGINT, signal.SIGTERM), tasks.cancel_scope)
         with ExitStack() as stack:
             interim = Interim(settings, tasks)
             stack.callback(interim.close)
+            await name_is_free(settings.segment)
             # Few attempts: what does not answer is told at once, and tried again all the same.
             async with InfoClient(settings.api_url, weights, clock, attempts=2) as client:
                 embedded, markets, beacon = await _meet(settings, client, clock, interim.begin)
             within_subscriptions(settings, markets)
             # Only now: what is wrong with the settings is told before anybody waits for a compiler.
-            warm(stats)
+            # In a thread: the heartbeat of what is served in the meantime goes on.
+            await anyio.to_thread.run_sync(warm, stats)
             spec = spec_of(settings, markets, stats, source_of(settings, embedded))
+            await name_is_free(settings.segment)
             held = interim.end()
             if held is not None:
                 stack.callback(held.close)
@@ -378,4 +398,7 @@ async def run(settings: Settings) -> None:
                     deeper=opening.deeper,
                 )
                 await service.run()
-    log.info("stopped")
+            if service.nameless:
+                give_up(writer)
+        tasks.cancel_scope.cancel()
+    return service.nameless

@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from . import layout, segment
+from .check import ahead_of_its_clock
 from .errors import LayoutError, NotAStore, NotReplaced, StoreRefused
 from .header import Header
 from .layout import WORD
@@ -182,9 +183,12 @@ def _look(path: Path, name: str) -> _Found | None:
     try:
         header = Header.read(descriptor, name)
         text = os.pread(descriptor, header.document_size, header.document_offset)
+        live = np.frombuffer(os.pread(descriptor, layout.HEADER_SIZE, 0), layout.HEADER_DTYPE)[0]
         inode = os.fstat(descriptor).st_ino
     finally:
         os.close(descriptor)
+    if wrong := ahead_of_its_clock(header, live):
+        raise NotAStore(name, *wrong)
     held, odd = divmod(header.record_stride, header.column_stride)
     if odd or header.column_stride != 2 * header.capacity * layout.WORD_SIZE:
         raise NotAStore(name, f"records of {header.record_stride} bytes", "whole columns")

@@ -22,10 +22,13 @@ from .errors import StoreRefused
 from .header import Header
 from .ring import fence
 
-__all__ = ["Problem", "check"]
+__all__ = ["Problem", "ahead_of_its_clock", "check"]
 
 LOOKS = 6
 """How often a series that looks broken is looked at; the pauses in between double from 1 ms."""
+
+AHEAD_MS = 86_400_000
+"""How far the grid may be ahead of the writer's clock as last told: both are told by one thread."""
 
 _WORD = layout.WORD
 
@@ -69,6 +72,20 @@ def check(memory: Any, name: str = "store") -> list[Problem]:
     return problems
 
 
+def ahead_of_its_clock(header: Header, live: np.void) -> tuple[str, str] | None:
+    """What was found and expected where the grid is of a time that the writer cannot have seen.
+
+    Such a store can never be written again: rows of the present are older than all that it holds.
+    None if it is sound, or if its writer tells no time (`clock_ms` is 0).
+    """
+    grid, clock_ms = int(live["grid"]), int(live["clock_ms"])
+    latest = (clock_ms + AHEAD_MS) // header.interval_ms
+    if clock_ms <= 0 or grid <= latest:
+        return None
+    clock = np.datetime64(clock_ms, "ms")
+    return f"grid {grid}", f"at most {latest}, as its writer's clock last said {clock}Z"
+
+
 def _header(header: Header, view: memoryview) -> Iterator[Problem]:
     sections = (
         ("header", 0, layout.HEADER_SIZE),
@@ -89,6 +106,8 @@ def _header(header: Header, view: memoryview) -> Iterator[Problem]:
         yield Problem("header", f"state {live['state']}, expected one of {layout.STATES}")
     if live["grid"] < -1:
         yield Problem("header", f"grid {live['grid']}, expected a bar or -1")
+    if wrong := ahead_of_its_clock(header, live):
+        yield Problem("header", "{}, expected {}".format(*wrong))
 
 
 def _document(document: Any, header: Header, view: memoryview) -> Iterator[Problem]:

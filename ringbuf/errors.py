@@ -10,6 +10,7 @@
     │   ├── NotReady         its writer has not finished making it
     │   └── NotReplaced      the name has something that a new store must not take the place of
     ├── StoreBusy            a live writer holds the name
+    ├── NameHeld             another process has been changing the name for too long
     ├── NoSpace              too little shared memory
     ├── PlatformUnsupported  not Linux
     └── LayoutError          the writer was asked for an impossible store
@@ -23,6 +24,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "LayoutError",
+    "NameHeld",
     "NoSpace",
     "NotAStore",
     "NotReady",
@@ -127,6 +129,23 @@ class StoreBusy(RingbufError):
         return (
             f"store {self.name!r} is being written by {who}; "
             f"stop that one first, or use another segment name"
+        )
+
+
+class NameHeld(RingbufError):
+    """Another process creates, replaces or removes the store, and does not come to an end."""
+
+    def __init__(self, name: str, pid: int, seconds: float) -> None:
+        super().__init__(name, pid, seconds)
+        self.name = name
+        self.pid = pid
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        who = f"process {self.pid}" if self.pid > 0 else "another process"
+        return (
+            f"{who} has been making or removing store {self.name!r} for {self.seconds:.0f} s, "
+            f"expected a moment; wait for its end, or end it"
         )
 
 

@@ -211,11 +211,11 @@ class Store(Mapping[str, Ring]):
 
     @property
     def retired(self) -> bool:
-        """Has a newer segment taken the store's name? Then nothing is written here any more.
+        """Has another segment taken the store's name? Then nothing is written here any more.
 
         Its readers are woken once when that happens: `refresh` gives them the newer one.
         """
-        return bool(self._live["retired"][0]) or (not self.alive and self._replaced())
+        return bool(self._live["retired"][0]) or self._replaced()
 
     def refresh(self) -> Store:
         """The store as it is now under this name: this object, or a new one if it was retired.
@@ -223,7 +223,7 @@ class Store(Mapping[str, Ring]):
         This one and all of its views stay valid, and show what they last showed. Series and columns
         of the new one may be others. Raises as `attach` does.
         """
-        return attach(self.name) if self.retired or self._replaced() else self
+        return attach(self.name) if self.retired else self
 
     def _replaced(self) -> bool:
         """Does the name lead to another segment than this one?

@@ -20,11 +20,13 @@ import re
 import stat
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import (
     LayoutError,
+    NameHeld,
     NoSpace,
     NotAStore,
     PlatformUnsupported,
@@ -34,13 +36,16 @@ from .errors import (
 
 __all__ = [
     "DIRECTORY",
+    "PATIENCE_S",
     "close",
     "free_space",
     "is_held",
     "keep_names",
     "keep_path",
+    "leads_to",
     "map_readonly",
     "map_writable",
+    "name_holder",
     "name_lock",
     "open_readonly",
     "path_of",
@@ -52,6 +57,9 @@ __all__ = [
 ]
 
 DIRECTORY = Path("/dev/shm")
+PATIENCE_S = 10.0
+"""How long the names may be somebody else's: making the largest store takes a part of it."""
+_PAUSE_S = 0.01
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
 
@@ -153,16 +161,25 @@ def reserve(name: str, size: int) -> tuple[int, Path]:
 
 @contextlib.contextmanager
 def name_lock(name: str) -> Iterator[None]:
-    """Hold the store's name: nobody else creates, replaces or removes it meanwhile."""
-    path = path_of(name).with_name(f"{name}.lock")
+    """Hold the store's name: nobody else creates, replaces or removes it meanwhile.
+
+    Raises NameHeld where another process has it for longer than PATIENCE_S.
+    """
+    path = _lock_path(name)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    end = time.monotonic() + PATIENCE_S
     while True:
         descriptor = os.open(path, flags, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # The file may have been removed while we waited: a lock on it would protect nothing.
-            if not _is(path, os.fstat(descriptor).st_ino):
+            if not _flocked(descriptor):
+                if time.monotonic() > end:
+                    raise NameHeld(name, _said_pid(descriptor), PATIENCE_S)
+                time.sleep(_PAUSE_S)
                 continue
+            # The file may have been removed while we waited: a lock on it would protect nothing.
+            if not leads_to(path, os.fstat(descriptor).st_ino):
+                continue
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             try:
                 yield
             finally:
@@ -170,6 +187,38 @@ def name_lock(name: str) -> Iterator[None]:
             return
         finally:
             os.close(descriptor)
+
+
+def name_holder(name: str) -> int | None:
+    """The pid of who holds the store's name just now (-1: it did not say); None for nobody.
+
+    For those who may not sleep in `name_lock` until it is free.
+    """
+    try:
+        descriptor = os.open(_lock_path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        return None if _flocked(descriptor) else _said_pid(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_path(name: str) -> Path:
+    return path_of(name).with_name(f"{name}.lock")
+
+
+def _flocked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _said_pid(descriptor: int) -> int:
+    said = os.pread(descriptor, 32, 0)
+    return int(said) if said.strip().isdigit() else -1
 
 
 def take(path: Path, name: str) -> int:
@@ -218,7 +267,7 @@ def keep_names(path: Path, name: str) -> None:
     """
     inode = path.stat().st_ino
     for other in (keep_path(name), path_of(name)):
-        if not _is(other, inode):
+        if not leads_to(other, inode):
             link = path_of(name).with_name(f"{name}~link")
             link.unlink(missing_ok=True)
             os.link(path, link)
@@ -231,13 +280,13 @@ def restore(name: str, inode: int) -> bool:
     Only the process that holds the segment of this `inode` may call it.
     """
     path, keep = path_of(name), keep_path(name)
-    if _is(path, inode):
+    if leads_to(path, inode):
         # The second link may be the one that is gone: from it alone the name can be restored.
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             if not os.path.lexists(keep):
                 os.link(path, keep)
         return False
-    if not _is(keep, inode):
+    if not leads_to(keep, inode):
         return False
     with contextlib.suppress(FileNotFoundError, FileExistsError):
         os.link(keep, path)
@@ -251,7 +300,8 @@ def unlink(name: str) -> None:
     keep_path(name).unlink(missing_ok=True)
 
 
-def _is(path: Path, inode: int) -> bool:
+def leads_to(path: Path, inode: int) -> bool:
+    """Is the file at `path` the one of this `inode`? Not if there is none."""
     try:
         return path.stat().st_ino == inode
     except FileNotFoundError:

@@ -9,6 +9,7 @@ module loads numba; readers never do.
 from __future__ import annotations
 
 import os
+import stat
 import time
 import weakref
 from collections.abc import Mapping
@@ -55,7 +56,7 @@ class Writer:
         self.geometry = geometry
         self.memory = memory
         self._life = life
-        self._inode = os.fstat(life).st_ino if life is not None else 0
+        self.inode = os.fstat(life).st_ino if life is not None else 0
         if life is not None:
             _shared.add(self)
         self.header = np.frombuffer(memory, layout.HEADER_DTYPE, 1)
@@ -132,7 +133,21 @@ class Writer:
 
     def restore_name(self) -> bool:
         """Put the segment's name back if somebody unlinked it; True if that was needed."""
-        return self._life is not None and segment.restore(self.spec.name, self._inode)
+        return self._life is not None and segment.restore(self.spec.name, self.inode)
+
+    @property
+    def nameless(self) -> bool:
+        """Does the store's name lead elsewhere or nowhere, so that nobody can attach any more?
+
+        Asked after `restore_name`, it means that the name could not be put back: see `rescue`.
+        """
+        path = segment.path_of(self.spec.name)
+        return self._life is not None and not segment.leads_to(path, self.inode)
+
+    @property
+    def mode(self) -> int:
+        """The permission bits of the segment; those of a private one for a store not shared."""
+        return 0o600 if self._life is None else stat.S_IMODE(os.fstat(self._life).st_mode)
 
     def begin_life(self) -> None:
         """Say in the header who writes now, from when on; what was counted before is forgotten."""

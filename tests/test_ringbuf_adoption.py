@@ -465,3 +465,25 @@ def test_the_lock_file_is_gone_and_nothing_else_is_left(segment_name: str) -> No
     left = {path.name for path in SHARED_MEMORY.glob(f"{segment_name}*")}
     assert left == {path.name for path in names(segment_name)}
     assert segment.path_of(segment_name).stat().st_nlink == 2
+
+
+# -- a clock that says otherwise -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ahead", "refused"), [(0, False), (1_440, False), (1_441, True)])
+def test_a_grid_that_its_writer_s_clock_cannot_have_reached_is_refused(
+    segment_name: str, ahead: int, refused: bool
+) -> None:
+    with filled(create(spec(segment_name)), 10_000, 10_010) as first:
+        first.header["clock_ms"] = (first.grid - ahead) * INTERVAL_MS
+    if not refused:
+        assert not ringbuf.attach(segment_name).check()
+        writer, opening = open_store(spec(segment_name))
+        writer.close()
+        assert opening.how == "adopted"
+        return
+    with pytest.raises(NotReplaced, match=r"grid 10010, expected at most 10009, as .*clock"):
+        open_store(spec(segment_name))
+    with ringbuf.attach(segment_name) as store:
+        assert [problem.where for problem in store.check()] == ["header"]
+        assert store["a"].last()["close"] == 10010.0

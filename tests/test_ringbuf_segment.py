@@ -12,7 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from ringbuf import LayoutError, NoSpace, PlatformUnsupported, StoreBusy, StoreNotFound, segment
+from ringbuf import (
+    LayoutError,
+    NameHeld,
+    NoSpace,
+    PlatformUnsupported,
+    StoreBusy,
+    StoreNotFound,
+    segment,
+)
 
 SHARED_MEMORY = Path("/dev/shm")
 LIMIT_S = 60
@@ -263,6 +271,33 @@ def test_the_name_lock_is_let_go_when_its_holder_fails(segment_name: str) -> Non
         raise KeyboardInterrupt
     with segment.name_lock(segment_name):
         assert segment.path_of(segment_name).with_name(f"{segment_name}.lock").exists()
+
+
+def test_a_name_that_is_held_for_too_long_is_an_error_that_names_the_holder(
+    segment_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "PATIENCE_S", 0.05)
+    code = (
+        "import sys; from ringbuf import segment\n"
+        f"with segment.name_lock({segment_name!r}): print('held', flush=True); sys.stdin.read()"
+    )
+    assert segment.name_holder(segment_name) is None
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        assert segment.name_holder(segment_name) == child.pid
+        with (
+            pytest.raises(NameHeld, match=f"process {child.pid} has been making or removing"),
+            segment.name_lock(segment_name),
+        ):
+            pass
+        child.stdin.close()
+    with segment.name_lock(segment_name):
+        assert segment.name_holder(segment_name) == os.getpid()
+    assert segment.name_holder(segment_name) is None
 
 
 def test_the_name_lock_follows_no_link_that_a_stranger_put_there(

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -35,7 +36,8 @@ from monitor.rest import InfoClient
 from monitor.service import Service, greet
 from monitor.settings import Settings
 from monitor.store import source_of, spec_of
-from ringbuf.errors import NoSpace, StoreBusy
+from ringbuf import segment
+from ringbuf.errors import NameHeld, NoSpace, StoreBusy
 from ringbuf.writer import in_memory
 
 PATIENCE_S = 120
@@ -118,7 +120,8 @@ def refused(config: ExchangeConfig = BUSY, **settings: Any) -> BaseException:
     async def main() -> None:
         with anyio.fail_after(PATIENCE_S):
             async with serve(config) as running:
-                await service.run(settings_of("mmtest_never_made", running, **settings))
+                chosen = {"segment": "mmtest_never_made", **settings}
+                await service.run(settings_of(running=running, **chosen))
 
     with pytest.raises(Exception) as caught:  # noqa: PT011 - told apart by the caller
         anyio.run(main)
@@ -249,6 +252,85 @@ def test_a_name_that_a_careless_reader_unlinked_is_put_back(
 
     following(segment_name, body)
     assert any("was unlinked and has been put back" in r.getMessage() for r in caplog.records)
+
+
+def test_a_store_that_loses_all_of_its_names_goes_on_in_a_new_one(
+    segment_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(running: Running, store: ringbuf.Store) -> None:
+        before = store["btcusd_perp"].snapshot(closed=True)
+        for name in (segment_name, f"{segment_name}.keep"):
+            (Path("/dev/shm") / name).unlink()
+        await until(lambda: store.retired)
+        await until(lambda: readable(segment_name))
+        with store.refresh() as renewed:
+            after = renewed["btcusd_perp"].snapshot(closed=True)
+            common = np.isin(after["time"], before["time"])
+            assert common.sum() > 20
+            assert np.isin(before["time"][-5:], after["time"]).all()
+            assert not renewed.check()
+            assert renewed.alive
+
+    following(segment_name, body)
+    assert any("RemoveIPC" in record.getMessage() for record in caplog.records)
+
+
+def test_a_signal_ends_it_also_while_another_process_holds_the_name(segment_name: str) -> None:
+    async def main() -> None:
+        with anyio.fail_after(PATIENCE_S):
+            async with serve(BUSY) as running:
+                with segment.name_lock(segment_name):
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(service.run, settings_of(segment_name, running))
+                        await anyio.lowlevel.checkpoint()
+                        await anyio.lowlevel.checkpoint()
+                        os.kill(os.getpid(), signal.SIGTERM)
+                assert not (Path("/dev/shm") / segment_name).exists()
+
+    anyio.run(main)
+
+
+def test_a_name_that_is_held_for_too_long_ends_it_naming_the_holder(
+    segment_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "PATIENCE_S", 0.2)
+    with segment.name_lock(segment_name):
+        error = refused(segment=segment_name)
+    assert isinstance(error, NameHeld)
+    assert f"process {os.getpid()} has been making" in str(error)
+
+
+def test_the_heartbeat_goes_on_while_kernels_are_compiled(
+    segment_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[int] = []
+
+    def slow(stats: object) -> None:
+        with ringbuf.attach(segment_name) as store:
+            first = store.live()["heartbeat_ms"]
+            while store.live()["heartbeat_ms"] == first:
+                time.sleep(0.01)
+            beats.append(store.live()["heartbeat_ms"] - first)
+
+    async def main() -> None:
+        with anyio.fail_after(PATIENCE_S):
+            async with serve(BUSY) as running:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(service.run, settings_of(segment_name, running))
+                    await until(lambda: readable(segment_name))
+                    tasks.cancel_scope.cancel()
+                monkeypatch.setattr(service, "warm", slow)
+                running.exchange.faults.set("http_500", 1.0)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(service.run, settings_of(segment_name, running))
+                    with ringbuf.attach(segment_name) as store:
+                        await until(lambda: store.alive)
+                    running.exchange.faults.set("http_500", None)
+                    await until(lambda: beats)
+                    tasks.cancel_scope.cancel()
+
+    anyio.run(main)
+    assert beats[0] > 0
 
 
 # -- what it refuses -------------------------------------------------------------------------------

@@ -1,0 +1,125 @@
+"""A store whose names were taken away under its writer: its rows are not lost, its readers know."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_ringbuf_adoption import filled, put, spec
+
+import ringbuf
+from ringbuf import NotReplaced, segment
+from ringbuf.adoption import open_store
+from ringbuf.rescue import rescue
+from ringbuf.writer import Writer, create
+
+
+def rows(store: ringbuf.Store) -> bytes:
+    return store["a"].snapshot().tobytes()
+
+
+def without_names(name: str) -> Writer:
+    """A store that is being written and has lost both of its names."""
+    writer = filled(create(spec(name), mode=0o640))
+    segment.unlink(name)
+    assert not writer.restore_name()
+    assert writer.nameless
+    return writer
+
+
+def test_its_rows_go_on_in_a_new_segment_and_readers_find_it(segment_name: str) -> None:
+    writer = filled(create(spec(segment_name), mode=0o640))
+    with ringbuf.attach(segment_name) as reader:
+        view, before = reader["a"]["close"], rows(reader)
+        reader.wait(0.0)
+        segment.unlink(segment_name)
+        put(writer, 1011)
+        before = rows(reader)
+        assert rescue(writer)
+        assert reader.retired
+        assert reader.wait(0.0), "its readers are woken"
+        assert view[-1] == 1010.0
+        successor, opening = open_store(spec(segment_name), mode=0o640)
+        assert (opening.how, opening.repaired) == ("adopted", 0)
+        with successor, reader.refresh() as renewed:
+            assert renewed is not reader
+            assert rows(renewed) == before
+            assert not renewed.check()
+            assert not renewed.retired
+            put(successor, 1012)
+            assert renewed["a"].last()["close"] == 1012.0
+            assert reader["a"].last()["close"] == 1011.0
+    assert segment.path_of(segment_name).stat().st_mode & 0o777 == 0o640
+
+
+def test_between_two_lives_it_is_as_if_the_writer_had_died(segment_name: str) -> None:
+    writer = without_names(segment_name)
+    assert rescue(writer)
+    with ringbuf.attach(segment_name) as store:
+        assert (store.life, store.retired) == ("down", False)
+        assert not store.check()
+    assert segment.keep_path(segment_name).samefile(segment.path_of(segment_name))
+
+
+def test_without_room_for_a_copy_the_old_one_is_retired_all_the_same(
+    segment_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = filled(create(spec(segment_name)))
+    with ringbuf.attach(segment_name) as reader:
+        segment.unlink(segment_name)
+        monkeypatch.setattr(segment, "free_space", lambda: (0, 1))
+        assert not rescue(writer)
+        assert reader.retired
+        assert reader.life == "stopped"
+    assert not os.path.lexists(segment.path_of(segment_name))
+    assert not os.path.lexists(f"{segment.path_of(segment_name)}~new")
+
+
+def test_what_has_taken_the_name_meanwhile_is_left_alone(segment_name: str) -> None:
+    writer = without_names(segment_name)
+    strange = segment.path_of(segment_name)
+    strange.write_bytes(b"somebody's")
+    with pytest.raises(NotReplaced, match="found 10 bytes"):
+        open_store(spec(segment_name))
+    assert not rescue(writer)
+    assert strange.read_bytes() == b"somebody's"
+    strange.unlink()
+
+
+def test_a_second_writer_that_began_beside_it_keeps_what_it_has(segment_name: str) -> None:
+    writer = without_names(segment_name)
+    with filled(create(spec(segment_name)), 2000, 2003), ringbuf.attach(segment_name) as store:
+        assert not rescue(writer)
+        assert store["a"].last()["close"] == 2003.0
+        assert store.alive
+
+
+def test_where_only_the_public_name_leads_elsewhere_the_next_one_has_it_back(
+    segment_name: str,
+) -> None:
+    writer = filled(create(spec(segment_name)))
+    public: Path = segment.path_of(segment_name)
+    with ringbuf.attach(segment_name) as reader:
+        other = create(spec(f"{segment_name}_o"))
+        other.close()
+        segment.path_of(f"{segment_name}_o").replace(public)
+        segment.unlink(f"{segment_name}_o")
+        assert not writer.restore_name()
+        assert writer.nameless
+        assert reader.retired == (not public.samefile(segment.keep_path(segment_name)))
+        assert rescue(writer)
+        successor, opening = open_store(spec(segment_name))
+        with successor:
+            assert opening.how == "adopted"
+            assert reader.refresh() is reader, "its name leads to it again"
+            put(successor, 1011)
+            assert np.array_equal(reader["a"]["close"][-2:], [1010.0, 1011.0])
+
+
+def test_a_private_store_has_no_names_to_lose() -> None:
+    from ringbuf.writer import in_memory
+
+    assert not in_memory(spec("x")).nameless
+    assert in_memory(spec("x")).mode == 0o600
