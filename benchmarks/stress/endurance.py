@@ -9,8 +9,8 @@ compared with the second one, when everything that is filled once is full.
 All of the markets are watched: perps, those of builders, spot. The exchange lists as many as it
 takes for so many to be living ones.
 
-Prints what was found as JSON, the figures of the first and of the last minute among it; exit code 1 if memory grew by more than 5 %, or descriptors or
-threads by more than one.
+Prints what was found as JSON, the figures of the first and of the last minute among it; exit code 1
+if memory grew by more than 5 %, or descriptors or threads by more than one.
 """
 
 from __future__ import annotations
