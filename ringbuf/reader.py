@@ -241,8 +241,10 @@ class Store(Mapping[str, Ring]):
         """Sleep until something is published that this thread has not waited for yet.
 
         True at once where that has already happened since its last call (or since `attach`), False
-        after `timeout` seconds (None: no limit). Rows, a change of the service's state and
-        retirement are published; a death is not: with a `timeout` and `alive` it is noticed.
+        after `timeout` seconds (None or infinity: no limit; zero or less: only looks). Rows, a
+        change of the service's state and retirement are published; a death is not: with a `timeout`
+        and `alive` it is noticed. Raises TypeError for a timeout that is no number, ValueError for
+        NaN.
         """
         return self._watch.wait(timeout)
 
