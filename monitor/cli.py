@@ -302,16 +302,18 @@ def store_doctor(name: str | None) -> None:
 
 @store.command("clean")
 @click.argument("name", required=False)
-def store_clean(name: str | None) -> None:
+@click.option("--force", is_flag=True, help="Remove what is not a store, too.")
+def store_clean(name: str | None, force: bool) -> None:
     """Remove a store that no live process writes, and what its writers left behind.
 
-    Readers that have it mapped keep their memory.
+    Readers that have it mapped keep their memory. A file that is not a store is named and left
+    where it is (exit code 2), unless by force.
     """
     with _plain_errors():
         from monitor import stores
 
         segment = _named(name)
-        gone = stores.clean(segment)
+        gone = stores.clean(segment, force=force)
         click.echo(f"removed {', '.join(gone)}" if gone else f"there is nothing named {segment}")
 
 

@@ -11,6 +11,7 @@
     │   └── SeveralMarkets     more than one of the above, in the order asked
     ├── ProtocolError          the exchange's answer is not what it should be
     ├── RestError              a REST request failed for good
+    ├── ForeignFile            a file under a store's name is not a store
     ├── SourceChanged          the exchange that answers is not the one that filled the store
     └── SeveralProblems        errors of different kinds, all that were found
 """
@@ -23,6 +24,7 @@ from typing import NamedTuple
 __all__ = [
     "AmbiguousMarket",
     "DelistedMarket",
+    "ForeignFile",
     "MarketError",
     "MonitorError",
     "Problem",
@@ -185,6 +187,24 @@ class SourceChanged(MonitorError):
         return (
             f"the embedded exchange at {self.url} was started anew: found run {self.found}, "
             f"expected {self.expected}; start the service again as well"
+        )
+
+
+class ForeignFile(MonitorError):
+    """What has a store's name was not made by this library: it is not removed unasked."""
+
+    def __init__(self, name: str, path: str, found: str, expected: str) -> None:
+        super().__init__(name, path, found, expected)
+        self.name = name
+        self.path = path
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: found {self.found}, expected a store ({self.expected}); nothing was "
+            f"removed: if it can go, ask again with --force (python -m monitor store clean "
+            f"--force {self.name})"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,15 +18,22 @@ import ringbuf
 from ringbuf import layout, ownership, segment
 from ringbuf.check import check
 
+from .errors import ForeignFile
+
 __all__ = ["Listed", "clean", "doctor", "found", "inspect", "listing"]
 
 _LEFT_OVERS = (".keep", ".lock", "~new", "~link")
+_REMOVE = "python -m monitor store clean"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One line of the list: `status` is `Store.condition`, or ``refused`` with the reason why."""
+    """One line of the list.
+
+    `status` is `Store.condition`, or with the reason why ``refused``, ``unlinked``, ``building``
+    (beside the name that it is going to take) or ``unfinished`` (its writer died before that).
+    """
 
     name: str
     status: str
@@ -38,8 +46,9 @@ class Listed:
 
 def found() -> list[Listed]:
     """Every segment of ours, whatever its state. Those we may not read are ``refused``, too."""
-    names = (path.name for path in _segments())
-    return [_listed(name) for name in sorted(names)]
+    names = [path.name for path in _segments()]
+    aside = [one for path in segment.DIRECTORY.glob("*~new") if (one := _aside(path)) is not None]
+    return sorted([*(_listed(name) for name in names), *aside], key=lambda one: one.name)
 
 
 def listing(stores: list[Listed]) -> str:
@@ -103,11 +112,12 @@ def doctor(name: str) -> list[str]:
         segment.close(descriptor)
 
 
-def clean(name: str) -> list[str]:
+def clean(name: str, *, force: bool = False) -> list[str]:
     """Remove the segment `name` and what its writers left behind; the names that are gone.
 
-    Whatever is there, if no live process writes it: a store, one of another version, somebody's
-    file of that name. Raises StoreBusy.
+    A store of any version and in any state, if no live process writes it or builds its successor.
+    All or nothing: raises StoreBusy, and ForeignFile, unless by `force`, where one of the names has
+    what was not made by this library.
     """
     path = segment.path_of(name)
     with segment.name_lock(name):
@@ -115,9 +125,26 @@ def clean(name: str) -> list[str]:
         there = [path, *(path.with_name(name + suffix) for suffix in _LEFT_OVERS)]
         # The lock's own file is ours just now, and goes when we do.
         gone = [one for one in there if one.suffix != ".lock" and os.path.lexists(one)]
+        if not force:
+            for one in gone:
+                _refuse_foreign(one, name)
         for one in gone:
             one.unlink()
     return [one.name for one in gone]
+
+
+def _refuse_foreign(path: Path, name: str) -> None:
+    expected = f"a file that begins with {layout.MAGIC!r}"
+    if not stat.S_ISREG(path.lstat().st_mode):
+        # Even a link to a store: who made that link was not this library.
+        raise ForeignFile(name, str(path), "a link or a device", expected)
+    with path.open("rb") as file:
+        begins = file.read(len(layout.MAGIC))
+    # Whoever died while a segment was built aside had written nothing yet, or not its first word.
+    aside = path.name.endswith("~new") or path.name.endswith("~link")
+    if begins != layout.MAGIC and not (aside and not any(begins)):
+        found = f"{path.stat().st_size} bytes that begin with {begins!r}" if begins else "no bytes"
+        raise ForeignFile(name, str(path), found, expected)
 
 
 def _segments() -> Iterator[Path]:
@@ -157,6 +184,26 @@ def _listed(name: str) -> Listed:
         return Listed(name, "unlinked", 0, 0.0, 0, "", "only its second link is left")
     except (ringbuf.StoreRefused, PermissionError) as error:
         return Listed(name, "refused", 0, 0.0, 0, "", str(error))
+
+
+def _aside(path: Path) -> Listed | None:
+    """What is built, or was, beside the name that it is for; None for what is not ours or gone."""
+    name = path.name.removesuffix("~new")
+    if not _NAME.fullmatch(name):
+        return None
+    try:
+        _refuse_foreign(path, name)
+        descriptor = segment.open_to_look(path, path.name)
+    except (ForeignFile, ringbuf.StoreRefused, OSError):
+        return None
+    try:
+        held, mib = segment.is_held(descriptor), os.fstat(descriptor).st_blocks * 512 / 2**20
+    finally:
+        segment.close(descriptor)
+    if held:
+        return Listed(path.name, "building", 0, mib, 0, "", f"going to be store {name}")
+    reason = f"its writer died before it became store {name}: {_REMOVE} {name}"
+    return Listed(path.name, "unfinished", 0, mib, 0, "", reason)
 
 
 def _names(name: str, inode: int) -> Iterator[str]:

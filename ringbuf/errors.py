@@ -60,8 +60,9 @@ class StoreNotFound(RingbufError):
 class StoreRefused(RingbufError):
     """The segment exists but this library must not use it."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, *more: object) -> None:
+        # All of what it is made of: pickled, it comes back from another process as it is.
+        super().__init__(name, *more)
         self.name = name
 
 
@@ -69,7 +70,7 @@ class NotAStore(StoreRefused):
     """The segment's content is not a whole store."""
 
     def __init__(self, name: str, found: str, expected: str) -> None:
-        super().__init__(name)
+        super().__init__(name, found, expected)
         self.found = found
         self.expected = expected
 
@@ -81,7 +82,7 @@ class WrongVersion(StoreRefused):
     """The segment was made by an incompatible version of the library."""
 
     def __init__(self, name: str, found: int, expected: int) -> None:
-        super().__init__(name)
+        super().__init__(name, found, expected)
         self.found = found
         self.expected = expected
 
@@ -106,7 +107,7 @@ class NotReplaced(StoreRefused):
     """
 
     def __init__(self, name: str, reason: StoreRefused) -> None:
-        super().__init__(name)
+        super().__init__(name, reason)
         self.reason = reason
 
     def __str__(self) -> str:
@@ -187,7 +188,8 @@ class UnknownName(KeyError):
     """No series or column has this name."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(name)
+        known = tuple(known)
+        super().__init__(what, name, known)
         self.what = what
         self.name = name
         self.nearest = tuple(_nearest(str(name), list(known)))

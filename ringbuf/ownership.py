@@ -19,11 +19,11 @@ __all__ = ["refuse_if_held", "remove"]
 def refuse_if_held(name: str) -> None:
     """Raise StoreBusy, with the pid, if a live process writes the store `name`.
 
-    Looks at both of its names: the public one may have been unlinked by a reader. To be called
-    under `segment.name_lock`, or the answer is old before it is used. Raises NotAStore for what is
-    no file.
+    Looks at both of its names, for the public one may have been unlinked by a reader, and at what
+    is built aside. To be called under `segment.name_lock`, or the answer is old before it is used.
+    Raises NotAStore for what is no file.
     """
-    for path in (segment.path_of(name), segment.keep_path(name)):
+    for path in (segment.path_of(name), segment.keep_path(name), segment.aside_path(name)):
         with contextlib.suppress(FileNotFoundError):
             descriptor = segment.open_to_look(path, name)
             try:

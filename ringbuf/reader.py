@@ -9,10 +9,9 @@ each series is one consistent state: `ring` tells the one from the other.
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import layout, segment
-from .errors import NotAStore, UnknownName
-from .header import Header
+from .attachment import Attachment
+from .errors import UnknownName
 from .ring import Ring, natural
-from .watching import Sleeper, Watch
 
 if TYPE_CHECKING:
     from .check import Problem
@@ -41,84 +39,28 @@ class Store(Mapping[str, Ring]):
 
     Accepts the canonical name or the source's own. Views hold the memory: they stay valid after
     `close`, after the object is gone, and after the store's name is. Safe in several threads and
-    after a fork.
+    after a fork. Pickled it is its name: the process that gets it attaches anew.
     """
 
-    def __init__(self, name: str) -> None:
-        descriptor = segment.open_readonly(name)
-        try:
-            self.header = Header.read(descriptor, name)
-            self._memory = segment.map_readonly(descriptor, self.header.size)
-        except BaseException:
-            segment.close(descriptor)
-            raise
-        self._descriptor: int | None = descriptor
-        self._inode = os.fstat(descriptor).st_ino
-        self.name = name
-        header = self.header
-        view = memoryview(self._memory)[: header.size // 8 * 8]
-        self.words = view.cast("q")
-        self._doubles = view.cast("d")
-        self._live: Any = np.frombuffer(self._memory, layout.HEADER_DTYPE, 1)
-        self._published: npt.NDArray[np.uint32] = self._live["published"]
-        self.interval_ms = header.interval_ms
-        try:
-            self._read_document()
-            self._read_columns()
-            self._read_series()
-        except (ValueError, KeyError, TypeError) as error:
-            self.close()
-            raise NotAStore(name, f"{type(error).__name__}: {error}", "whole tables") from error
-        # Refers to this object, so it comes last: what was refused goes at once, its memory too.
-        self._sleeper = Sleeper(self._published)
-        self._watch = self.watch(self._change, self._change())
-
-    def _read_document(self) -> None:
-        start = self.header.document_offset
-        self.document: dict[str, Any] = json.loads(
-            self._memory[start : start + self.header.document_size]
-        )
-        self.statuses: list[str] = self.document["statuses"]
-
-    def _read_columns(self) -> None:
-        header = self.header
-        shape = (header.series, header.columns, 2 * header.capacity)
-        strides = (header.record_stride, header.column_stride, 8)
-        data = np.ndarray(shape, np.int64, self._memory, header.data_offset, strides)
-        table = self._table(layout.COLUMN_DTYPE, "columns")
-        kinds = {bytes(row["name"]).decode(): bytes(row["kind"]).decode() for row in table}
-        self.data = data
-        self.blocks = {
-            name: data[:, k].view(layout.KINDS[kind])
-            for k, (name, kind) in enumerate(kinds.items())
-        }
-        self.columns = tuple(name for name in kinds if not name.startswith("_"))
-        self.row_dtype = np.dtype([(name, layout.KINDS[kinds[name]]) for name in self.columns])
-        self.runs = _runs([k for k, name in enumerate(kinds) if name in self.columns])
-        self.cells = [
-            (
-                name,
-                k * header.column_stride // layout.WORD_SIZE,
-                self._doubles if kind == "f" else self.words,
-            )
-            for k, (name, kind) in enumerate(kinds.items())
-            if name in self.columns and name != "time"
-        ]
-        self.empty_row: dict[str, Any] = {"time": np.datetime64("NaT", "ms")}
-        for name, _, cells in self.cells:
-            self.empty_row[name] = float("nan") if cells is self._doubles else 0
-
-    def _read_series(self) -> None:
-        table = self._table(layout.SERIES_DTYPE, "series")
-        names = [(bytes(row["name"]).decode(), bytes(row["alias"]).decode()) for row in table]
+    def __init__(self, attachment: Attachment) -> None:
+        self._attachment = attachment
+        self.name = attachment.name
+        self.header = attachment.header
+        self.words = attachment.words
+        self.data = attachment.data
+        self.blocks = attachment.blocks
+        self.columns = attachment.columns
+        self.row_dtype = attachment.row_dtype
+        self.interval_ms = attachment.interval_ms
+        self.document = attachment.document
+        self.statuses = attachment.statuses
+        self._live = attachment.live
+        names = attachment.series
         self.markets = tuple(name for name, _ in names)
-        self._rings = {name: Ring(self, k, name, alias) for k, (name, alias) in enumerate(names)}
+        self._rings = {name: Ring(attachment, k) for k, name in enumerate(self.markets)}
         self._aliases = {alias: name for name, alias in names if alias and alias not in self._rings}
-
-    def _table(self, dtype: np.dtype[np.void], section: str) -> npt.NDArray[np.void]:
-        header = self.header
-        offset, stride = getattr(header, f"{section}_offset"), getattr(header, f"{section}_stride")
-        return np.ndarray((getattr(header, section),), dtype, self._memory, offset, (stride,))
+        change = partial(_publications, attachment.published)
+        self._watch = attachment.watch(change, change())
 
     # -- series --------------------------------------------------------------------------------
 
@@ -175,17 +117,12 @@ class Store(Mapping[str, Ring]):
     @property
     def alive(self) -> bool:
         """Is there a writer? Asked of the kernel: a killed one is gone at once."""
-        return self._descriptor is not None and segment.is_held(self._descriptor)
+        return self._attachment.alive
 
     @property
     def life(self) -> str:
         """``running``, ``stopped`` (cleanly) or ``down`` (died); ``closed`` once we let go."""
-        if self._descriptor is None:
-            return "closed"
-        if self.words[_STATE] != layout.STOPPED and self.alive:
-            return "running"
-        # Looked at last: a writer says that it stops before it lets go of its lock.
-        return "stopped" if self.words[_STATE] == layout.STOPPED else "down"
+        return self._attachment.life
 
     @property
     def hung(self) -> bool:
@@ -234,7 +171,7 @@ class Store(Mapping[str, Ring]):
             inode = segment.path_of(self.name).stat().st_ino
         except FileNotFoundError:
             return False
-        return inode != self._inode
+        return inode != self._attachment.inode
 
     @property
     def heartbeat_age(self) -> float:
@@ -298,14 +235,16 @@ class Store(Mapping[str, Ring]):
         """The broken invariants of the segment: none if it is sound. Milliseconds a market."""
         from .check import check
 
-        return check(self._memory, self.name)
+        return check(self._attachment.memory, self.name)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Sleep until something is published that this thread has not waited for yet.
 
         True at once where that has already happened since its last call (or since `attach`), False
-        after `timeout` seconds (None: no limit). Rows, a change of the service's state and
-        retirement are published; a death is not: with a `timeout` and `alive` it is noticed.
+        after `timeout` seconds (None or infinity: no limit; zero or less: only looks). Rows, a
+        change of the service's state and retirement are published; a death is not: with a `timeout`
+        and `alive` it is noticed. Raises TypeError for a timeout that is no number, ValueError for
+        NaN.
         """
         return self._watch.wait(timeout)
 
@@ -319,18 +258,9 @@ class Store(Mapping[str, Ring]):
         """
         return await self._watch.wait_async(timeout)
 
-    def watch(self, look: Callable[[], Any], attached: Any) -> Watch:
-        """A watch of what `look` sees of this store; it saw `attached` when that was attached."""
-        return Watch(self._published, look, attached, self._sleeper)
-
-    def _change(self) -> int:
-        return int(self._published[0])
-
     def close(self) -> None:
         """Let go of the store. Never raises; views that still exist stay valid. Idempotent."""
-        if self._descriptor is not None:
-            segment.close(self._descriptor)
-            self._descriptor = None
+        self._attachment.close()
 
     def __enter__(self) -> Store:
         return self
@@ -343,9 +273,16 @@ class Store(Mapping[str, Ring]):
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if getattr(self, "_descriptor", None) is not None:
-            self.close()
+    def __copy__(self) -> Store:
+        """The same store: there is but one, in memory that is nobody's to copy."""
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Store:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Its name: where it is unpickled it is attached anew, and raises as `attach` does."""
+        return Store, (self._attachment,)
 
     def __repr__(self) -> str:
         return f"<Store {self.name}: {len(self)} markets, {self.life}, from {self.source}>"
@@ -357,17 +294,8 @@ def attach(name: str) -> Store:
     Raises StoreNotFound; NotAStore, WrongVersion or NotReady (all StoreRefused) for a segment that
     cannot be used; PermissionError where its mode does not let this user read it.
     """
-    return Store(name)
+    return Store(Attachment(name))
 
 
-def _runs(places: Sequence[int]) -> list[tuple[slice, slice]]:
-    """`places`, ascending, as runs without gaps: each as a slice of the places and of their order.
-
-    ``[0, 1, 2, 5]`` gives ``(0:3, 0:3), (5:6, 3:4)``.
-    """
-    starts = [k for k, place in enumerate(places) if not k or place != places[k - 1] + 1]
-    stops = [*starts[1:], len(places)]
-    return [
-        (slice(places[first], places[stop - 1] + 1), slice(first, stop))
-        for first, stop in zip(starts, stops, strict=True)
-    ]
+def _publications(published: npt.NDArray[np.uint32]) -> int:
+    return int(published[0])

@@ -18,6 +18,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -25,10 +26,10 @@ import numpy.typing as npt
 
 from . import layout
 from .errors import UnknownName
-from .watching import Watch
 
 if TYPE_CHECKING:
-    from .reader import Store
+    from .attachment import Attachment
+    from .watching import Watch
 
 __all__ = ["PATIENCE_S", "Ring", "fence", "natural"]
 
@@ -73,20 +74,19 @@ class Ring:
     stays there. Safe to use from several threads.
     """
 
-    def __init__(self, store: Store, position: int, name: str, alias: str) -> None:
-        self.name = name
-        self.alias = alias
-        self._store = store
-        self._position = position
-        header = store.header
+    def __init__(self, attachment: Attachment, position: int) -> None:
+        self.name, self.alias = attachment.series[position]
+        self._attachment = attachment
+        header = attachment.header
         self._base = (header.control_offset + header.control_stride * position) // 8
         self._data = (header.data_offset + header.record_stride * position) // 8
-        self._words = store.words
-        self._record = store.data[position]
-        self._columns = {name: block[position] for name, block in store.blocks.items()}
+        self._words = attachment.words
+        self._record = attachment.data[position]
+        self._columns = {name: block[position] for name, block in attachment.blocks.items()}
         self._capacity = header.capacity
         self._history = header.history
-        self._attached = self._change()
+        self._look = partial(_change, self._words, self._base)
+        self._attached = self._look()
         self._watch: Watch | None = None
 
     # -- views ---------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class Ring:
         try:
             block = self._columns[column]
         except KeyError:
-            raise UnknownName("column", column, self._store.columns) from None
+            raise UnknownName("column", column, self._attachment.columns) from None
         first, stop = self._consistent(self._span, last, closed)
         rows: npt.NDArray[Any] = block[first:stop]
         return rows
@@ -149,8 +149,8 @@ class Ring:
     @property
     def status(self) -> str:
         """What the service says of this series; ``stopped`` or ``down`` when it is gone."""
-        life = self._store.life
-        return self._store.statuses[self._word("status")] if life == "running" else life
+        life = self._attachment.life
+        return self._attachment.statuses[self._word("status")] if life == "running" else life
 
     @property
     def revision(self) -> int:
@@ -184,19 +184,19 @@ class Ring:
 
     def _watched(self) -> Watch:
         if self._watch is None:
-            self._watch = self._store.watch(self._change, self._attached)
+            self._watch = self._attachment.watch(self._look, self._attached)
         return self._watch
 
-    def _change(self) -> tuple[int, ...]:
-        """Another value after every change of the series, the same while a write is under way."""
-        fence()
-        words, base = self._words, self._base
-        return (
-            words[base] >> 1,
-            words[base + _WORD["status"]],
-            words[_STATE],
-            words[_RETIRED],
-        )
+    def __copy__(self) -> Ring:
+        """The same series: there is but one, in memory that is nobody's to copy."""
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Ring:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Two names: where it is unpickled, its store is attached anew."""
+        return _again, (self._attachment, self.name)
 
     def __repr__(self) -> str:
         return f"<Ring {self.name} ({self.alias}) {self.status}, {len(self)} rows>"
@@ -232,17 +232,17 @@ class Ring:
 
     def _rows(self, last: int | None, closed: bool, ceiling: int | None) -> npt.NDArray[np.void]:
         first, stop = self._span(last, closed, ceiling)
-        rows = np.empty(stop - first, self._store.row_dtype)
+        rows = np.empty(stop - first, self._attachment.row_dtype)
         # Every cell is one word, so columns that are neighbours turn into fields in one go: half
         # the time of one field after the other.
-        words = rows.view(np.int64).reshape(len(rows), len(self._store.columns))
-        for columns, fields in self._store.runs:
+        words = rows.view(np.int64).reshape(len(rows), len(self._attachment.columns))
+        for columns, fields in self._attachment.runs:
             words[:, fields] = self._record[columns, first:stop].T
         return rows
 
     def _row(self, closed: bool, ceiling: int | None) -> dict[str, Any]:
         first, stop = self._span(1, closed, ceiling)
-        store, words = self._store, self._words
+        store, words = self._attachment, self._words
         if first == stop:
             return {**store.empty_row, "closed": False}
         at = self._data + first
@@ -275,7 +275,7 @@ class Ring:
             now = time.monotonic()
             if not deadline:
                 deadline = now + PATIENCE_S
-            elif now > deadline or (before & 1 and not self._store.alive):
+            elif now > deadline or (before & 1 and not self._attachment.alive):
                 rewinds = words[base + _REWINDS]
                 fence()
                 dirty = words[base + _DIRTY]
@@ -285,3 +285,17 @@ class Ring:
                 if words[base + _REWINDS] == rewinds:
                     return value
             time.sleep(0)
+
+
+def _again(attachment: Attachment, name: str) -> Ring:
+    """The series `name` of a store that was attached anew: it may hold others now."""
+    names = [name for name, _ in attachment.series]
+    if name not in names:
+        raise UnknownName("market", name, names)
+    return Ring(attachment, names.index(name))
+
+
+def _change(words: memoryview, base: int) -> tuple[int, ...]:
+    """Another value after every change of the series, the same while a write is under way."""
+    fence()
+    return words[base] >> 1, words[base + _WORD["status"]], words[_STATE], words[_RETIRED]

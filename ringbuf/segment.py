@@ -37,6 +37,7 @@ from .errors import (
 __all__ = [
     "DIRECTORY",
     "PATIENCE_S",
+    "aside_path",
     "close",
     "free_space",
     "is_held",
@@ -82,6 +83,11 @@ def path_of(name: str) -> Path:
 def keep_path(name: str) -> Path:
     """The second link of the store `name`."""
     return path_of(name).with_name(f"{name}.keep")
+
+
+def aside_path(name: str) -> Path:
+    """Where a new segment is built before it takes the names. No store can have a name with ~."""
+    return path_of(name).with_name(f"{name}~new")
 
 
 def open_readonly(name: str) -> int:
@@ -136,8 +142,8 @@ def reserve(name: str, size: int) -> tuple[int, Path]:
     called under `name_lock`. Raises NoSpace instead of letting the
     process die of SIGBUS at some later store.
     """
-    # No store can have a name with ~ in it, and whoever died here left the same file: it is reused.
-    temporary = path_of(name).with_name(f"{name}~new")
+    # Whoever died here left the same file: its name is used again.
+    temporary = aside_path(name)
     temporary.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)

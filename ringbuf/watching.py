@@ -14,6 +14,8 @@ does not wait for it, and neither does the interpreter.
 from __future__ import annotations
 
 import contextlib
+import math
+import numbers
 import os
 import threading
 import time
@@ -29,10 +31,33 @@ from . import waiting
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Sleeper", "Watch"]
+__all__ = ["Sleeper", "Watch", "seconds"]
 
 _IDLE_S = 1.0
 """How long the thread outlives the last one who awaited: the next one usually comes at once."""
+
+_LONGEST_S = 1e9
+
+
+def seconds(timeout: object) -> float | None:
+    """How long somebody would like to wait; None, which infinity means as well, is no limit.
+
+    Zero or less is a look without a sleep: what is left until a deadline that has passed is less.
+    Raises TypeError for what is no number, ValueError for NaN.
+    """
+    if timeout is None:
+        return None
+    if not isinstance(timeout, numbers.Real):
+        raise TypeError(f"found timeout={timeout!r}, expected seconds, or None for no limit")
+    # More than the clock can count is no limit, either. Neither need fit into a float.
+    asked: Any = timeout
+    if asked >= _LONGEST_S:
+        return None
+    if asked <= 0:
+        return 0.0
+    if math.isnan(asked):
+        raise ValueError("found timeout=nan, expected seconds, or None for no limit")
+    return float(asked)
 
 
 class Watch:
@@ -60,6 +85,7 @@ class Watch:
 
         KeyboardInterrupt leaves at once.
         """
+        timeout = seconds(timeout)
         who = threading.current_thread()
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -80,6 +106,7 @@ class Watch:
         """
         import asyncio
 
+        timeout = seconds(timeout)
         loop = asyncio.get_running_loop()
         who, thread = asyncio.current_task(), threading.current_thread()
         # Taken before anything else runs: another task may be told in a moment.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,9 +15,13 @@ import anyio.to_thread
 import pytest
 
 import ringbuf
-from monitor import service
+from monitor import service, stores
+from monitor.errors import ForeignFile
 from monitor.exchange import ExchangeConfig, Market, serve
 from monitor.settings import Settings
+from ringbuf.adoption import open_store
+from ringbuf.spec import Column, Series, StoreSpec
+from ringbuf.writer import create
 
 PATIENCE_S = 120
 SHARED_MEMORY = Path("/dev/shm")
@@ -43,6 +48,35 @@ def attach_by_hand(name: str) -> str:
     )
     # Its tracker tells what it does, on some versions of Python.
     return done.stdout
+
+
+CUT_SHORT = """
+import os, resource, sys
+import ringbuf
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+store = ringbuf.attach(sys.argv[1])
+os.truncate("/dev/shm/" + sys.argv[1], int(sys.argv[2]))
+store["a"].last()
+"""
+
+
+@pytest.mark.parametrize(("left", "force"), [(4096, False), (0, True)])
+def test_a_file_cut_short_kills_who_looks_is_refused_then_and_can_be_cleaned(
+    segment_name: str, left: int, force: bool
+) -> None:
+    """What the documentation says of it."""
+    spec = StoreSpec(segment_name, (Series("a"),), (Column("time", "M"),), 5, 60_000)
+    create(spec).close()
+    ended = subprocess.run([sys.executable, "-c", CUT_SHORT, segment_name, str(left)], check=False)
+    assert ended.returncode == -signal.SIGBUS
+    with pytest.raises(ringbuf.NotAStore, match=f"found (a file of )?{left} bytes"):
+        ringbuf.attach(segment_name)
+    with pytest.raises(ringbuf.NotReplaced):
+        open_store(spec)
+    if force:
+        with pytest.raises(ForeignFile):
+            stores.clean(segment_name)
+    assert stores.clean(segment_name, force=force) == [segment_name, f"{segment_name}.keep"]
 
 
 def test_the_name_comes_back_to_the_same_memory_and_the_log_says_so_once(

@@ -14,6 +14,7 @@ import pytest
 
 import ringbuf
 from ringbuf import StoreBusy, layout, reader, segment
+from ringbuf.attachment import Attachment
 from ringbuf.layout import WORD
 from ringbuf.spec import Column, Series, StoreSpec
 from ringbuf.writer import Writer, create
@@ -117,11 +118,11 @@ def test_a_clean_stop_between_two_looks_is_not_taken_for_a_death(
     """The writer stops after the state was read and before the lock is asked for."""
     made.set_state(layout.RUNNING)
 
-    def stopped_meanwhile(_: ringbuf.Store) -> bool:
+    def stopped_meanwhile(_: Attachment) -> bool:
         made.close()
         return False
 
-    monkeypatch.setattr(ringbuf.Store, "alive", property(stopped_meanwhile))
+    monkeypatch.setattr(Attachment, "alive", property(stopped_meanwhile))
     assert store.life == "stopped"
 
 

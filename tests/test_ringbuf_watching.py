@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -377,3 +379,75 @@ def test_the_counter_of_publications_may_wrap(made: Writer) -> None:
         made.publish()
         assert store.wait(0)
         assert store.wait(0) is False
+
+
+# -- how long --------------------------------------------------------------------------------------
+
+
+def _waits(store: ringbuf.Store, timeout: Any) -> list[Callable[[], bool]]:
+    """The four ways to wait so long, each on its own."""
+    return [
+        lambda: store.wait(timeout),
+        lambda: store["a"].wait(timeout),
+        lambda: anyio.run(store.wait_async, timeout),
+        lambda: anyio.run(store["a"].wait_async, timeout),
+    ]
+
+
+@pytest.mark.parametrize("way", range(4))
+@pytest.mark.parametrize(
+    ("timeout", "error"),
+    [
+        (float("nan"), ValueError),
+        (np.float64("nan"), ValueError),
+        ("5", TypeError),
+        (b"5", TypeError),
+        ([5], TypeError),
+        (np.array([1.0, 2.0]), TypeError),
+        (1j, TypeError),
+    ],
+)
+def test_a_timeout_that_is_no_time_is_named(
+    made: Writer, store: ringbuf.Store, way: int, timeout: Any, error: type[Exception]
+) -> None:
+    """Even where there is something to be told."""
+    made.publish()
+    write(made, 0, 1.0)
+    with pytest.raises(error, match=r"found timeout=.*expected seconds, or None for no limit"):
+        _waits(store, timeout)[way]()
+    assert _waits(store, 0)[way](), "who was refused has been told nothing"
+
+
+@pytest.mark.parametrize("way", range(4))
+@pytest.mark.parametrize("timeout", [0, 0.0, -0.0, -1, -1e300, float("-inf"), np.int64(-3)])
+def test_no_time_at_all_is_a_look_without_a_sleep(
+    made: Writer, store: ringbuf.Store, way: int, timeout: float
+) -> None:
+    wait = _waits(store, timeout)[way]
+    assert wait() is False
+    write(made, 0, 1.0)
+    assert wait() is True
+    assert wait() is False
+
+
+@pytest.mark.parametrize("way", range(4))
+@pytest.mark.parametrize(
+    "timeout",
+    [None, float("inf"), 1e300, 10**400, np.float32("inf")],
+    ids=lambda timeout: str(timeout)[:9],
+)
+def test_no_limit_is_until_it_is_told(
+    made: Writer, store: ringbuf.Store, way: int, timeout: float | None
+) -> None:
+    told: list[bool] = []
+    thread = threading.Thread(target=lambda: told.append(_waits(store, timeout)[way]()))
+    thread.start()
+    thread.join(0.02)
+    write(made, 0, 1.0)
+    thread.join(LIMIT_S)
+    assert told == [True]
+
+
+def test_any_real_number_is_a_time() -> None:
+    times: tuple[Any, ...] = (2, 0.5, np.float32(0.5), Fraction(1, 4), -(10**400))
+    assert [watching.seconds(each) for each in times] == [2.0, 0.5, 0.5, 0.25, 0.0]

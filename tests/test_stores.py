@@ -280,10 +280,93 @@ def test_clean_leaves_the_stores_of_longer_names_alone(call: Call, writer: Write
     assert files(writer.spec.name) == [other, f"{other}.keep"]
 
 
-def test_clean_removes_what_a_start_refuses_to_replace(call: Call, segment_name: str) -> None:
-    (SHARED_MEMORY / segment_name).write_bytes(b"somebody's")
-    assert call("clean", segment_name)[:2] == (0, f"removed {segment_name}\n")
-    assert files(segment_name) == []
+@pytest.mark.parametrize("suffix", ["", ".keep", "~new", "~link"])
+@pytest.mark.parametrize("content", [b"somebody's", b"some"])
+def test_clean_asks_before_it_removes_what_is_not_a_store(
+    call: Call, writer: Writer, suffix: str, content: bytes
+) -> None:
+    name = writer.spec.name
+    writer.disown()
+    segment.path_of(name).unlink()
+    foreign = SHARED_MEMORY / f"{name}{suffix}"
+    foreign.unlink(missing_ok=True)
+    foreign.write_bytes(content)
+    before = files(name)
+    code, out, err = call("clean")
+    assert (code, out) == (2, "")
+    assert f"{foreign}: found {len(content)} bytes that begin with {content[:8]!r}" in err
+    assert "--force" in err
+    assert err.count("\n") == 1
+    assert files(name) == before
+    assert call("clean", "--force")[0] == 0
+    assert files(name) == []
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("/etc/hostname")])
+def test_clean_leaves_an_empty_file_and_a_link_alone(
+    call: Call, segment_name: str, make: Callable[[Path], None]
+) -> None:
+    make(SHARED_MEMORY / segment_name)
+    assert call("clean", segment_name)[0] == 2
+    assert files(segment_name) == [segment_name]
+    assert call("clean", segment_name, "--force")[:2] == (0, f"removed {segment_name}\n")
+
+
+@pytest.mark.parametrize("wrong", ["major", "ready", "series_offset"])
+def test_clean_needs_no_force_for_a_store_that_a_start_refuses_to_replace(
+    call: Call, writer: Writer, wrong: str
+) -> None:
+    name = writer.spec.name
+    writer.header[wrong] = 77
+    writer.disown()
+    assert call("clean")[:2] == (0, f"removed {name}, {name}.keep\n")
+
+
+# -- what was built aside --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_what_a_death_left_beside_the_name_is_listed_and_removed(
+    call: Call, writer: Writer, written: bool
+) -> None:
+    name = writer.spec.name
+    descriptor, aside = segment.reserve(name, 2**20)
+    os.pwrite(descriptor, layout.MAGIC if written else b"", 0)
+    os.close(descriptor)
+    there = {one["name"]: one for one in json.loads(call("ls", "--format", "json")[1])}
+    assert there[name]["status"] == "live"
+    assert (there[aside.name]["status"], there[aside.name]["mib"]) == ("unfinished", 1.0)
+    assert there[aside.name]["reason"].endswith(f"python -m monitor store clean {name}")
+    assert call("clean")[0] == 2
+    assert aside.exists()
+    writer.disown()
+    assert call("clean")[:2] == (0, f"removed {name}, {name}.keep, {aside.name}\n")
+
+
+def test_what_is_being_built_is_listed_as_that_and_not_removed(
+    call: Call, segment_name: str
+) -> None:
+    descriptor, aside = segment.reserve(segment_name, 4096)
+    lock = segment.take(aside, segment_name)
+    try:
+        (line,) = (line for line in call("ls")[1].splitlines() if line.startswith(f"{aside.name} "))
+        assert line.split()[1] == "building"
+        code, out, err = call("clean", segment_name)
+        assert (code, out) == (2, "")
+        assert "being written by another process" in err
+    finally:
+        os.close(lock)
+        os.close(descriptor)
+    assert call("clean", segment_name)[:2] == (0, f"removed {aside.name}\n")
+
+
+def test_somebody_elses_file_of_such_a_name_is_not_listed(call: Call, segment_name: str) -> None:
+    aside = SHARED_MEMORY / f"{segment_name}~new"
+    aside.write_bytes(b"somebody's")
+    try:
+        assert segment_name not in call("ls")[1]
+    finally:
+        aside.unlink()
 
 
 # -- what it costs ---------------------------------------------------------------------------------

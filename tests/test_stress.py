@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from monitor import protocol
+from monitor.exchange import Exchange, ExchangeConfig
+from monitor.markets import Universe, resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 STRESS = ROOT / "benchmarks" / "stress"
@@ -43,3 +50,19 @@ def test_a_reader_never_sees_a_mixture_of_two_states_and_would_without_the_check
     assert report["checked"]["torn"] == 0
     assert report["checked"]["reads"] >= 20_000
     assert report["unchecked"]["torn"] > 0
+
+
+@pytest.mark.parametrize("asked", [1, 2, 12, 100])
+def test_a_week_s_endurance_is_of_as_many_markets_as_were_asked_for(asked: int) -> None:
+    """Of builders' and of spot, too: what the exchange lists beyond them is delisted."""
+    script = runpy.run_path(str(STRESS / "endurance.py"))
+    listed, selectors = script["chosen"](asked)
+    exchange = Exchange(ExchangeConfig(markets=listed, seed=script["SEED"]), 1_795_377_833_665)
+    perps, spot = (
+        exchange.info(f'{{"type": "{document}"}}'.encode()).body.encode()
+        for document in ("allPerpMetas", "spotMeta")
+    )
+    universe = Universe.from_documents(
+        protocol.decode_all_perp_metas(perps), protocol.decode_spot_meta(spot)
+    )
+    assert len(resolve(selectors.split(","), universe).markets) == asked

@@ -6,13 +6,17 @@ compared with the second one, when everything that is filled once is full.
 
     python benchmarks/stress/endurance.py --minutes 60 --speed 168 --markets 100
 
-Prints what was found as JSON; exit code 1 if memory grew by more than 5 %, or descriptors or
-threads by more than one.
+All of the markets are watched: perps, those of builders, spot. The exchange lists as many as it
+takes for so many to be living ones.
+
+Prints what was found as JSON, the figures of the first and of the last minute among it; exit code 1
+if memory grew by more than 5 %, or descriptors or threads by more than one.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -25,9 +29,11 @@ from pathlib import Path
 from typing import Any
 
 import ringbuf
+from monitor.exchange.listing import generated_markets
 from ringbuf import ownership
 
 FIRST_FILL_S = 600.0
+SEED = 7
 
 
 def sample(pid: int) -> dict[str, float]:
@@ -61,11 +67,32 @@ def flat(samples: list[dict[str, float]]) -> dict[str, Any]:
     }
 
 
+def chosen(markets: int) -> tuple[int, str]:
+    """How many markets the exchange has to list for so many living ones, and their selectors."""
+    for listed in itertools.count(markets):
+        living = [one.coin for one in generated_markets(listed, SEED) if not one.delisted]
+        if len(living) == markets:
+            dexes = sorted({coin.partition(":")[0] for coin in living if ":" in coin})
+            kinds = [*(["spot"] if any(coin[0] == "@" for coin in living) else []), "perps"]
+            return listed, ",".join([*kinds, *(f"dex:{dex}" for dex in dexes)])
+    raise AssertionError
+
+
+def minute(samples: list[dict[str, float]]) -> dict[str, Any]:
+    """Medians of the first and of the last minute of samples."""
+    return {
+        which: {what: round(statistics.median(s[what] for s in part), 1) for what in samples[0]}
+        for which, part in (("first_minute", samples[:60]), ("last_minute", samples[-60:]))
+    }
+
+
 def run(minutes: float, speed: float, markets: int, name: str) -> dict[str, Any]:
     """Exchange and service, watched for so long; what was found."""
     monitor = [sys.executable, "-m", "monitor"]
+    listed, selectors = chosen(markets)
+    options = {"speed": speed, "markets": listed, "seed": SEED}
     exchange = subprocess.Popen(
-        [*monitor, "exchange", "--speed", str(speed), "--markets", str(markets)],
+        [*monitor, "exchange", *(f"--{key}={value}" for key, value in options.items())],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -73,14 +100,14 @@ def run(minutes: float, speed: float, markets: int, name: str) -> dict[str, Any]
     try:
         assert exchange.stdout is not None
         urls = dict(pair.split("=", 1) for pair in exchange.stdout.readline().split())
-        chosen = {
+        settings = {
             "MONITOR_SEGMENT": name,
-            "MONITOR_MARKETS": "perps,spot",
+            "MONITOR_MARKETS": selectors,
             "MONITOR_WS_URL": urls["ws_url"],
             "MONITOR_API_URL": urls["api_url"],
             "MONITOR_LOG_LEVEL": "ERROR",
         }
-        service = subprocess.Popen([*monitor, "run"], env={**os.environ, **chosen})
+        service = subprocess.Popen([*monitor, "run"], env={**os.environ, **settings})
         end = time.monotonic() + FIRST_FILL_S
         while not well(name) and time.monotonic() < end and service.poll() is None:
             time.sleep(0.5)
@@ -108,6 +135,7 @@ def run(minutes: float, speed: float, markets: int, name: str) -> dict[str, Any]
         "markets": len(health["markets"]),
         "samples": len(samples),
         **flat(samples),
+        **minute(samples),
         "conditions": conditions,
         "frames": health["counters"]["frames"],
         "problems": problems,
