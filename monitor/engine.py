@@ -32,8 +32,11 @@ __all__ = ["Engine"]
 MARGIN_MS = 1_500.0
 """A stream that begins this close to a minute's end is not trusted with that minute: our estimate
 of the exchange's clock is late by the time that frames are under way."""
-SECOND_MS = 5_000.0
-"""How much later than one stream another one may say that a minute passed in silence."""
+WITNESSES = 2
+"""How many streams must have been silent about a minute for it to count as without trades."""
+SECOND_MS = 6_000.0
+"""How much later than one stream somebody else may say that a minute passed in silence: another
+stream, or the day's volume, which is looked at a moment after each minute's end."""
 LEAP_BARS = 10
 """More minutes than this without a row, on a stream that claims to be whole, are a hole."""
 
@@ -48,7 +51,8 @@ class Engine:
     """All markets of one store. Holds the store's `Writer`; one thread.
 
     `book` has the state, `history` the REST half. What the store holds already is gone on with
-    (`book.Book`); `deeper` where more of it was asked for than it had room for before.
+    (`book.Book`); `deeper` where more of it was asked for than it had room for before. `witnesses`
+    streams make a silence; a test that has only one may ask for less.
     """
 
     def __init__(
@@ -59,11 +63,13 @@ class Engine:
         *,
         grace_ms: float = GRACE_MS,
         deeper: bool = False,
+        witnesses: int = WITNESSES,
     ) -> None:
         self.book = Book(writer, plan, coins, deeper=deeper)
         self.history = History(self.book, grace_ms)
         self.grace_ms = grace_ms
         self._writer = writer
+        self._witnesses = witnesses
         self._judged = 0
 
     # -- frames --------------------------------------------------------------------------------
@@ -197,6 +203,10 @@ class Engine:
             if self.book.ledgers[market].streams.pop(stream, None) is not None:
                 self.book.judge(market, now_ms)
 
+    def silent(self, market: int, first: int, last: int) -> None:
+        """The day's volume shows that `market` was not traded in the bars first..last."""
+        self.book.ledgers[market].silence = (first, last)
+
     def delist(self, market: int, now_ms: float, *, delisted: bool = True) -> None:
         """The exchange trades `market` no more, or again: its rows stay, nobody tells new ones."""
         ledger = self.book.ledgers[market]
@@ -274,8 +284,8 @@ class Engine:
     def _closable(self, market: int, now_bar: int, now_ms: float) -> int:
         """The newest bar up to which `market` can be closed now, -1 if none.
 
-        A stream of a live socket can fall silent by itself. So where two streams tell of a market,
-        a minute was without trades if both say so, or else REST.
+        A stream of a live socket can fall silent by itself. So a minute was without trades if two
+        streams say so, or the day's volume, or else REST.
         """
         ledger, control = self.book.ledgers[market], self.book.controls[market]
         last = -1
@@ -283,7 +293,8 @@ class Engine:
         while bar < now_bar and bar <= control[_NEWEST]:
             until_ms = (bar + 1) * INTERVAL_MS + self.grace_ms
             told = ledger.observed(bar, until_ms)
-            if told == 1 and ledger.told_twice and not self.book.traded(market, bar):
+            enough = told >= self._witnesses or ledger.proven(bar) or self.book.traded(market, bar)
+            if told and not enough:
                 told = 0
                 waited = int((now_ms - self.grace_ms - SECOND_MS) // INTERVAL_MS)
                 if bar < waited:

@@ -60,8 +60,7 @@ class Ledger:
 
     filled: the first history is there. dormant: it was empty, its last close must be asked for.
     traded: newest bar that had a trade. heard_ms: exchange's time of the last frame.
-    told_twice: streams of two names have told of the market at once, so two are asked about its
-    silences.
+    silence: first and last bar in which the day's volume shows that there was no trade.
     checked_ms: when REST last said all that it knew.
     asked: the request under way. attempts: answers in a row that lagged behind the socket.
     status: what readers were last told, see `book.STATUSES`.
@@ -75,7 +74,7 @@ class Ledger:
     dormant: bool = False
     traded: int = -1
     heard_ms: float = 0.0
-    told_twice: bool = False
+    silence: tuple[int, int] | None = None
     checked_ms: float = 0.0
     asked: Ask | None = None
     retry_ms: float = 0.0
@@ -111,13 +110,22 @@ class Ledger:
     def watch(self, stream: Stream, since: int) -> None:
         """`stream` tells all bars from `since` on."""
         self.streams[stream] = since
-        self.told_twice = self.told_twice or any(one.name != stream.name for one in self.streams)
 
     def observed(self, bar: int, until_ms: float) -> int:
-        """How many streams told all of `bar`, and lived until `until_ms`, its end and grace?"""
-        return sum(
-            since <= bar and stream.alive_ms >= until_ms for stream, since in self.streams.items()
-        )
+        """How many streams told all of `bar`, and lived until `until_ms`, its end and grace?
+
+        A socket and its successor are one.
+        """
+        told = {
+            stream.name
+            for stream, since in self.streams.items()
+            if since <= bar and stream.alive_ms >= until_ms
+        }
+        return len(told)
+
+    def proven(self, bar: int) -> bool:
+        """Is it known from elsewhere than the streams that `bar` had no trade?"""
+        return self.silence is not None and self.silence[0] <= bar <= self.silence[1]
 
     def disbelieve(self, first: int, last: int) -> None:
         """A stream was silent from `first` to `last`, and there was something to tell."""

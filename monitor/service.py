@@ -56,6 +56,8 @@ log = logging.getLogger(__name__)
 TICK_S = 0.1
 RETRY_BASE_S, RETRY_CAP_S = 0.5, 10.0
 BEACON = "BTC"
+WEIGHT_OF_VOLUMES, WEIGHED_SHARE = 20, 0.1
+"""What a dex' volumes cost each minute; how much of the budget they may take where not needed."""
 
 
 async def greet(client: InfoClient, clock: ExchangeClock) -> Embedded | None:
@@ -214,14 +216,23 @@ class Service:
             tasks.start_soon(self._tick)
             tasks.start_soon(self._beat, tasks.cancel_scope)
             tasks.start_soon(self._stalls.look)
-            alone = [market for market in self._living if market.coin not in paired]
-            tasks.start_soon(self._stalls.weigh, alone)
+            tasks.start_soon(self._stalls.weigh, self._weighed(paired))
             tasks.start_soon(self._listing.watch)
             await self._asking.run(tasks)
 
     @property
     def _living(self) -> list[Market]:
         return [market for market in self._markets if not market.delisted]
+
+    def _weighed(self, paired: frozenset[str]) -> list[Market]:
+        """The markets whose day's volume is looked at: all, or those on one socket if that is much.
+
+        Two sockets of which each is silent about the same market need a third one to tell.
+        """
+        living = self._living
+        if WEIGHT_OF_VOLUMES * len(places(living)) <= self._settings.rest_weight * WEIGHED_SHARE:
+            return living
+        return [market for market in living if market.coin not in paired]
 
     async def _shares(self) -> list[Share]:
         """Who tells what; where not every market can have two sockets, the busiest have."""

@@ -1,8 +1,9 @@
 """Streams that fall silent while their socket goes on: found, and subscribed anew.
 
 What the sockets tell goes through here on its way to a `Witness`; every second its findings are
-acted upon. Markets that only one socket tells are compared with the day's volumes, which REST is
-asked for once a minute: 20 weight a dex that has such markets.
+acted upon. The day's volumes, which REST is asked for once a minute (20 weight a dex), are more
+evidence: one that has grown is a trade, one that has not changed is none. The latter lets a minute
+close that only one socket has been silent about.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ __all__ = ["Stalls", "day_volumes", "places"]
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-WEIGH_MS = 60_000
+VOLUMES_LAG_MS = 3_000.0
+"""The day's volumes tell of all trades that are so old. An assumption: no source says how old."""
 _QUICKEST = 10.0
 """However fast an embedded exchange runs, this machine's delays stay: patience shrinks no more."""
 
@@ -74,6 +76,7 @@ class Stalls:
         self._pace = min(max(clock.rate, 1.0), _QUICKEST)
         self._witness = Witness(PATIENCE_S / self._pace)
         self._notes = RateLimited(log)
+        self._same: dict[str, tuple[float, float, float]] = {}
 
     def subscribe_anew(self, coin: str) -> None:
         """Have every socket tell `coin` from its present state on."""
@@ -142,12 +145,34 @@ class Stalls:
         listed = places(markets)
         coins = {market.coin for market in markets}
         while listed:
-            await self._clock.sleep_until(self._clock.now_ms() + WEIGH_MS)
+            now_ms = self._clock.now_ms()
+            ended_ms = now_ms - (now_ms - VOLUMES_LAG_MS) % INTERVAL_MS
+            await self._clock.sleep_until(ended_ms + INTERVAL_MS)
+            asked_ms = self._clock.now_ms()
             try:
-                volumes, _ = await day_volumes(self._client, listed)
+                # Not in the background: minutes wait for this one to be closed.
+                base, quote = await day_volumes(self._client, listed, urgent=True)
             except (RestError, ProtocolError) as error:
                 self._engine.book.counters["rest_errors"] += 1
                 self._notes.log("volumes", logging.WARNING, "the day's volumes: %s", error)
                 continue
-            mine = {coin: volume for coin, volume in volumes.items() if coin in coins}
+            mine = {coin: volume for coin, volume in base.items() if coin in coins}
             self._witness.volumes(mine, self._clock.monotonic())
+            self.weighed(mine, quote, asked_ms, self._clock.now_ms())
+
+    def weighed(
+        self, base: dict[str, float], quote: dict[str, float], asked_ms: float, now_ms: float
+    ) -> None:
+        """The day's volumes, asked for at `asked_ms` and told at `now_ms`, of the exchange's clock.
+
+        It is a rolling day: a volume that has shrunk says nothing, one that is the same in both
+        currencies that nothing was traded.
+        """
+        for coin, volume in base.items():
+            found = volume, quote.get(coin, 0.0)
+            *before, since_ms = self._same.get(coin, (*found, now_ms))
+            self._same[coin] = (*found, since_ms if found == tuple(before) else now_ms)
+            first = -int(-self._same[coin][2] // INTERVAL_MS)
+            last = int((asked_ms - VOLUMES_LAG_MS) // INTERVAL_MS) - 1
+            if first <= last:
+                self._engine.silent(self._engine.book.index[coin], first, last)

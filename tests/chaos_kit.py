@@ -18,6 +18,7 @@ import numpy as np
 
 import engine_kit as kit
 from monitor.budget import WeightBudget, weight_of
+from monitor.engine import WITNESSES
 from monitor.errors import ProtocolError
 from monitor.exchange import Exchange, ExchangeConfig, Market, RefusedConnection, Session
 from monitor.kernels import CARRIED, CONFIRMED
@@ -103,7 +104,7 @@ class Chaos:
         config = ExchangeConfig(markets=tuple(markets), seed=seed, faults=faults)
         self.exchange = Exchange(config, start_ms)
         self.coins = [market.coin for market in markets]
-        self.engine = kit.make_engine(self.coins, history=history)
+        self.engine = kit.make_engine(self.coins, history=history, witnesses=WITNESSES)
         self.dice = Random(seed)
         self.lag_ms = lag_ms
         self.budget = budget or WeightBudget()

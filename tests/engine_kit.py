@@ -50,7 +50,8 @@ def make_engine(
         counters=COUNTERS,
         statuses=STATUSES,
     )
-    return Engine(in_memory(spec), plan, coins, **settings)
+    # One stream is enough where a test does not ask for more: most tell one story at a time.
+    return Engine(in_memory(spec), plan, coins, **{"witnesses": 1, **settings})
 
 
 def candle(
@@ -208,9 +209,16 @@ class Desk:
     price of its own; the clock begins 30 s into `BAR`, watched, without a history.
     """
 
-    def __init__(self, *, history: int = 20, rest_from: int = BAR - 700, coins: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        history: int = 20,
+        rest_from: int = BAR - 700,
+        coins: int = 1,
+        witnesses: int = 1,
+    ) -> None:
         names = [f"C{k}" for k in range(coins)]
-        self.engine = make_engine(names, history=history)
+        self.engine = make_engine(names, history=history, witnesses=witnesses)
         self.now = BAR * MINUTE + 30_000.0
         self.stream = Stream("first", self.now)
         self.rest = {bar: candle("C0", bar, price_of(bar)) for bar in range(rest_from, BAR)}

@@ -31,7 +31,7 @@ VALUES = [name for name in CANDLE_COLUMNS if name != "flags"]
 def again(writer: Writer, coins: tuple[str, ...], **options: Any) -> Engine:
     """A new engine over what another one has left."""
     plan = indicators.plan(list(kit.STATS), history=writer.spec.history)
-    return Engine(writer, plan, coins, **options)
+    return Engine(writer, plan, coins, witnesses=1, **options)
 
 
 def restarted(engine: Engine, **options: Any) -> Engine:

@@ -423,8 +423,8 @@ def test_a_bygone_frame_of_a_market_without_rows_takes_no_place_and_is_left_to_r
     assert kit.row(desk.engine, BAR - 1)["close"] == kit.price_of(BAR - 1)
 
 
-def test_where_two_streams_tell_of_a_market_one_of_them_alone_closes_no_silent_minute() -> None:
-    desk = kit.filled()
+def test_a_silent_minute_is_closed_by_two_streams_and_by_no_single_one() -> None:
+    desk = kit.filled(witnesses=2)
     second = Stream("second", desk.now)
     desk.engine.watch(0, second, desk.now)
     desk.go_to(BAR + 2, 4.0)
@@ -444,4 +444,35 @@ def test_where_two_streams_tell_of_a_market_one_of_them_alone_closes_no_silent_m
     assert (ask.kind, ask.first, ask.last) == ("repair", BAR + 4, BAR + 5)
     desk.settle()
     assert kit.word(desk.engine, "closed") == BAR + 5
+    desk.check()
+
+
+def test_a_lone_stream_s_silence_closes_a_minute_where_the_day_s_volume_agrees() -> None:
+    desk = kit.filled(witnesses=2)
+    desk.go_to(BAR + 1, 4.0)
+    assert kit.word(desk.engine, "closed") == BAR  # it was traded: nothing is guessed
+    desk.go_to(BAR + 2, 4.0)
+    assert kit.word(desk.engine, "closed") == BAR
+    assert kit.span(desk.engine)[1] == BAR + 2
+    desk.engine.silent(0, BAR + 1, BAR + 1)
+    desk.go(0.0)
+    assert kit.word(desk.engine, "closed") == BAR + 1
+    assert not kit.flags(desk.engine, BAR + 1) & CONFIRMED
+    desk.check()
+
+
+def test_where_no_volume_comes_rest_is_asked_about_a_lone_stream_s_silence() -> None:
+    desk = kit.filled(witnesses=2)
+    desk.miss(BAR + 1)  # the stream has stalled
+    desk.go_to(BAR + 2, 8.0)
+    assert not [ask for ask in desk.asks() if ask.kind == "repair"], "the volumes may still come"
+    for second in range(9, 60):
+        desk.go_to(BAR + 2, second)
+        assert kit.word(desk.engine, "closed") == BAR
+    (ask,) = desk.asks()
+    assert (ask.kind, ask.first, ask.last) == ("repair", BAR + 1, BAR + 1)
+    desk.settle()
+    desk.go(0.0)
+    assert kit.row(desk.engine, BAR + 1)["trades"] == 3
+    assert kit.word(desk.engine, "closed") >= BAR + 1
     desk.check()

@@ -66,13 +66,19 @@ def test_streams_of_one_name_are_two_streams() -> None:
     assert len({one, two}) == 2
 
 
-def test_only_streams_of_two_names_tell_a_market_twice() -> None:
+def test_a_socket_and_its_successor_are_one_witness() -> None:
     ledger = Ledger()
-    ledger.watch(Stream("a"), 3)
-    ledger.watch(Stream("a"), 4)
-    assert not ledger.told_twice, "a socket and its successor"
-    ledger.watch(Stream("b"), 5)
-    assert ledger.told_twice
+    for name, since in (("a", 3), ("a", 4), ("b", 5)):
+        ledger.watch(Stream(name, alive_ms=1_000.0), since)
+    assert [ledger.observed(bar, 1_000.0) for bar in (2, 3, 4, 5)] == [0, 1, 1, 2]
+    assert ledger.observed(5, 1_000.1) == 0
+
+
+def test_a_silence_is_proven_from_its_first_bar_to_its_last() -> None:
+    ledger = Ledger()
+    assert not ledger.proven(5)
+    ledger.silence = (5, 6)
+    assert [ledger.proven(bar) for bar in (4, 5, 6, 7)] == [False, True, True, False]
 
 
 def test_a_restart_forgets_the_history_and_keeps_the_streams() -> None:

@@ -279,7 +279,9 @@ def adopt(spec: StoreSpec, memory: bytes) -> Engine:
     writer = mounted(spec, memory)
     repair(writer, Mender())
     assert check(writer.memory) == []
-    engine = Engine(writer, indicators.plan(list(kit.STATS), history=spec.history), ["C0"])
+    engine = Engine(
+        writer, indicators.plan(list(kit.STATS), history=spec.history), ["C0"], witnesses=1
+    )
     kit.check(engine)
     return engine
 
