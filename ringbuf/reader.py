@@ -27,6 +27,7 @@ from .watching import Sleeper, Watch
 
 if TYPE_CHECKING:
     from .check import Problem
+    from .frames import ArrowTable, PandasFrame, PolarsFrame
 
 __all__ = ["Ring", "Store", "attach"]
 
@@ -163,6 +164,62 @@ class Store(Mapping[str, Ring]):
         for position, ring in enumerate(self._rings.values()):
             copied[position] = ring._aligned(view[position], grid)
         return copied
+
+    # -- as other libraries have it ------------------------------------------------------------
+
+    def to_pandas(
+        self,
+        column: str | None = None,
+        *,
+        last: int | None = None,
+        closed: bool = False,
+        copy: bool = False,
+    ) -> PandasFrame:
+        """All columns of all series, or one `column` of them side by side, as a DataFrame.
+
+        Without `column` a row for each series and minute, its index a MultiIndex of ``market`` and
+        ``time`` (UTC); `last` counts the rows of each series. Always a copy, each series of one
+        consistent state.
+
+        With it a row a minute (a DatetimeIndex, UTC, named ``time``) and a column for each series,
+        aligned as `matrix` is, whose view or copy (``copy=True``) it holds. Raises ValueError with
+        ``closed=True`` there: series do not close at the same moment.
+
+        Raises ImportError where pandas is not installed, UnknownName.
+        """
+        from . import frames
+
+        return frames.store_to_pandas(self, column, last, closed, copy)
+
+    def to_polars(
+        self,
+        column: str | None = None,
+        *,
+        last: int | None = None,
+        closed: bool = False,
+        copy: bool = False,
+    ) -> PolarsFrame:
+        """The same as a polars DataFrame: ``market`` (an Enum), ``time`` and all columns, or
+        ``time`` and a column for each series.
+        """
+        from . import frames
+
+        return frames.store_to_polars(self, column, last, closed, copy)
+
+    def to_arrow(
+        self,
+        column: str | None = None,
+        *,
+        last: int | None = None,
+        closed: bool = False,
+        copy: bool = False,
+    ) -> ArrowTable:
+        """The same as a pyarrow Table: ``market`` (a dictionary), ``time`` and all columns, or
+        ``time`` and a column for each series.
+        """
+        from . import frames
+
+        return frames.store_to_arrow(self, column, last, closed, copy)
 
     # -- life ----------------------------------------------------------------------------------
 

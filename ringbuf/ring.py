@@ -28,6 +28,7 @@ from .errors import UnknownName
 from .watching import Watch
 
 if TYPE_CHECKING:
+    from .frames import ArrowTable, PandasFrame, PolarsFrame
     from .reader import Store
 
 __all__ = ["PATIENCE_S", "Ring", "fence", "natural"]
@@ -143,6 +144,37 @@ class Ring:
             return rows
 
         return self._consistent(copy)
+
+    # -- as other libraries have it ------------------------------------------------------------
+
+    def to_pandas(
+        self, last: int | None = None, *, closed: bool = False, copy: bool = False
+    ) -> PandasFrame:
+        """The newest `last` rows (all: None) as a DataFrame: a row a minute, a column a column.
+
+        Its index is a DatetimeIndex, UTC, named ``time``. The columns are views of the live memory,
+        as `view` gives them: good for an hour; ``copy=True`` for one consistent state that stays.
+        Raises ImportError where pandas is not installed.
+        """
+        from . import frames
+
+        return frames.ring_to_pandas(self, last, closed, copy)
+
+    def to_polars(
+        self, last: int | None = None, *, closed: bool = False, copy: bool = False
+    ) -> PolarsFrame:
+        """The same as a polars DataFrame, with ``time`` (UTC) as its first column."""
+        from . import frames
+
+        return frames.ring_to_polars(self, last, closed, copy)
+
+    def to_arrow(
+        self, last: int | None = None, *, closed: bool = False, copy: bool = False
+    ) -> ArrowTable:
+        """The same as a pyarrow Table, with ``time`` (UTC) as its first column."""
+        from . import frames
+
+        return frames.ring_to_arrow(self, last, closed, copy)
 
     # -- state ---------------------------------------------------------------------------------
 
