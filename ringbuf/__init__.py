@@ -12,6 +12,7 @@ it is not imported here, because it needs a compiler that readers do not.
 
 from .errors import (
     LayoutError,
+    NoRow,
     NoSpace,
     NotAStore,
     NotReady,
@@ -29,6 +30,7 @@ from .ring import Ring
 
 __all__ = [
     "LayoutError",
+    "NoRow",
     "NoSpace",
     "NotAStore",
     "NotReady",

@@ -12,6 +12,7 @@
     ├── StoreBusy            a live writer holds the name
     ├── NoSpace              too little shared memory
     ├── PlatformUnsupported  not Linux
+    ├── NoRow                a LookupError: a series has no row of that time
     └── LayoutError          the writer was asked for an impossible store
     UnknownName              a KeyError: no such series or column; names the nearest
 """
@@ -21,8 +22,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+import numpy as np
+
 __all__ = [
     "LayoutError",
+    "NoRow",
     "NoSpace",
     "NotAStore",
     "NotReady",
@@ -160,6 +164,27 @@ class PlatformUnsupported(RingbufError):
         return f"found {self.platform}, expected Linux: run this in a Linux container"
 
 
+class NoRow(RingbufError, LookupError):
+    """A series has no row of the time that was asked for.
+
+    Times are milliseconds since 1970; ``newest_ms < oldest_ms`` where it has no rows at all.
+    """
+
+    def __init__(self, name: str, asked_ms: int, oldest_ms: int, newest_ms: int) -> None:
+        super().__init__(name, asked_ms, oldest_ms, newest_ms)
+        self.name = name
+        self.asked_ms = asked_ms
+        self.oldest_ms = oldest_ms
+        self.newest_ms = newest_ms
+
+    def __str__(self) -> str:
+        found = f"{self.name} has no row of {_moment(self.asked_ms)}"
+        if self.newest_ms < self.oldest_ms:
+            return f"{found}: it has no rows yet"
+        oldest, newest = _moment(self.oldest_ms), _moment(self.newest_ms)
+        return f"{found}: there are those of {oldest} to {newest}"
+
+
 class LayoutError(RingbufError, ValueError):
     """A store was described in a way that cannot be built."""
 
@@ -185,6 +210,12 @@ def _nearest(name: str, known: list[str]) -> list[str]:
     # Where nothing is like it, what there is helps more than silence.
     found = dict.fromkeys([*begins, *close] or list(by_lower))
     return [by_lower[match] for match in found][:3]
+
+
+def _moment(ms: int) -> str:
+    """As people write it: to the second where it is a whole one."""
+    moment = np.datetime64(ms, "ms") if ms % 1000 else np.datetime64(ms // 1000, "s")
+    return f"{moment}Z"
 
 
 def _mib(size: int) -> str:

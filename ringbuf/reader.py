@@ -165,6 +165,17 @@ class Store(Mapping[str, Ring]):
             copied[position] = ring._aligned(view[position], grid)
         return copied
 
+    def latest(self, *, closed: bool = False) -> npt.NDArray[np.void]:
+        """The newest row of every series, each of one consistent state: a structured array.
+
+        Its fields are ``market``, every public column, and ``closed`` (bool). A series without rows
+        has NaT, NaN and 0. ``closed=True`` takes the newest closed rows. Series are not aligned:
+        look at ``time``, or take a `matrix`.
+        """
+        from . import moments
+
+        return moments.latest(self, closed)
+
     # -- as other libraries have it ------------------------------------------------------------
 
     def to_pandas(

@@ -29,6 +29,7 @@ from .watching import Watch
 
 if TYPE_CHECKING:
     from .frames import ArrowTable, PandasFrame, PolarsFrame
+    from .moments import Moment
     from .reader import Store
 
 __all__ = ["PATIENCE_S", "Ring", "fence", "natural"]
@@ -133,6 +134,25 @@ class Ring:
     def snapshot(self, last: int | None = None, *, closed: bool = False) -> npt.NDArray[np.void]:
         """A consistent copy of the newest `last` rows: a structured array, one field a column."""
         return self._consistent(self._rows, last, closed)
+
+    def at(self, time: Moment) -> dict[str, Any]:
+        """The row of the minute that `time` is in, consistent: a mapping as `last` gives it.
+
+        `time` is a datetime (naive: UTC), a numpy.datetime64, an ISO 8601 text, or an int of
+        milliseconds since 1970. Raises NoRow (a LookupError), which says what rows there are.
+        """
+        from . import moments
+
+        return moments.row_at(self, time)
+
+    def since(self, time: Moment, *, closed: bool = False) -> npt.NDArray[np.void]:
+        """The rows from the minute that `time` is in to the newest: a copy as `snapshot` gives it.
+
+        No rows where `time` is still to come; from the oldest on where it is older than that.
+        """
+        from . import moments
+
+        return moments.rows_since(self, time, closed)
 
     def _aligned(self, view: npt.NDArray[Any], grid: int) -> npt.NDArray[Any]:
         """A consistent copy of `view`, rows up to bar `grid`; what is in work is left empty."""
@@ -274,10 +294,18 @@ class Ring:
 
     def _row(self, closed: bool, ceiling: int | None) -> dict[str, Any]:
         first, stop = self._span(1, closed, ceiling)
-        store, words = self._store, self._words
         if first == stop:
-            return {**store.empty_row, "closed": False}
-        at = self._data + first
+            return {**self._store.empty_row, "closed": False}
+        return self._cells(first)
+
+    def _bar(self, index: int) -> int:
+        """The bar of the row at `index` of the columns, as the row itself says it."""
+        return self._words[self._data + index] // self._store.interval_ms
+
+    def _cells(self, index: int) -> dict[str, Any]:
+        """The row at `index` of the columns."""
+        store, words = self._store, self._words
+        at = self._data + index
         moment = words[at]
         row: dict[str, Any] = {"time": np.datetime64(moment, "ms")}
         for name, offset, cells in store.cells:
