@@ -154,6 +154,20 @@ class Ring:
 
         return moments.rows_since(self, time, closed)
 
+    def resample(
+        self, length: str, last: int | None = None, *, closed: bool = False
+    ) -> npt.NDArray[np.void]:
+        """The newest `last` bars of `length` (``5m``, ``15m``, ``1h``, ``4h``, ``1d`` …): a copy.
+
+        A structured array, its fields and rules in `ringbuf.resampling`. A bar is ``complete``
+        where each of its minutes is there and closed: the oldest one often is not, the newest one
+        seldom is. ``closed=True`` leaves out bars that are not over. Raises ValueError for
+        a length that is no multiple of the rows', UnknownName where there are no candles.
+        """
+        from . import resampling
+
+        return resampling.resample(self, length, last, closed)
+
     def _aligned(self, view: npt.NDArray[Any], grid: int) -> npt.NDArray[Any]:
         """A consistent copy of `view`, rows up to bar `grid`; what is in work is left empty."""
 
