@@ -13,6 +13,8 @@
     ├── NoSpace              too little shared memory
     ├── PlatformUnsupported  not Linux
     ├── NoRow                a LookupError: a series has no row of that time
+    ├── RowsLost             a loop over closed rows came too late for some
+    ├── StoreEnded           a loop over what is new: nothing more comes from this store
     └── LayoutError          the writer was asked for an impossible store
     UnknownName              a KeyError: no such series or column; names the nearest
 """
@@ -33,7 +35,9 @@ __all__ = [
     "NotReplaced",
     "PlatformUnsupported",
     "RingbufError",
+    "RowsLost",
     "StoreBusy",
+    "StoreEnded",
     "StoreNotFound",
     "StoreRefused",
     "UnknownName",
@@ -183,6 +187,49 @@ class NoRow(RingbufError, LookupError):
             return f"{found}: it has no rows yet"
         oldest, newest = _moment(self.oldest_ms), _moment(self.newest_ms)
         return f"{found}: there are those of {oldest} to {newest}"
+
+
+class RowsLost(RingbufError):
+    """Rows were overwritten before a loop over closed rows had come to them.
+
+    The first one that is gone and the oldest one that is there, in milliseconds since 1970.
+    """
+
+    def __init__(self, name: str, lost_ms: int, oldest_ms: int) -> None:
+        super().__init__(name, lost_ms, oldest_ms)
+        self.name = name
+        self.lost_ms = lost_ms
+        self.oldest_ms = oldest_ms
+
+    def __str__(self) -> str:
+        oldest = _moment(self.oldest_ms)
+        return (
+            f"{self.name}: the rows from {_moment(self.lost_ms)} to before {oldest} are not in the "
+            f"history any more; go on with closes(since={oldest!r})"
+        )
+
+
+class StoreEnded(RingbufError):
+    """Nothing more is published in this store; `condition` says why.
+
+    ``down``, ``stopped``, ``retired`` or ``closed``.
+    """
+
+    def __init__(self, name: str, condition: str) -> None:
+        super().__init__(name, condition)
+        self.name = name
+        self.condition = condition
+
+    def __str__(self) -> str:
+        return f"store {self.name!r}: {_ENDINGS[self.condition]}"
+
+
+_ENDINGS = {
+    "down": "its service died; its rows stay readable, and a restarted one goes on in them",
+    "stopped": "its service has stopped; its rows stay readable, and a restarted one goes on there",
+    "retired": "a newer segment has its name; take store.refresh() and begin again",
+    "closed": "it was closed in this process; attach again",
+}
 
 
 class LayoutError(RingbufError, ValueError):

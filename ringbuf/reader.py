@@ -27,6 +27,7 @@ from .watching import Sleeper, Watch
 
 if TYPE_CHECKING:
     from .check import Problem
+    from .following import Updates
     from .frames import ArrowTable, PandasFrame, PolarsFrame
 
 __all__ = ["Ring", "Store", "attach"]
@@ -386,6 +387,16 @@ class Store(Mapping[str, Ring]):
         several tasks wait.
         """
         return await self._watch.wait_async(timeout)
+
+    def updates(self, timeout: float | None = None) -> Updates:
+        """``for rings in store.updates()``: in each round the series that changed since the last.
+
+        Sleeps until there are any; after `timeout` seconds without (None: no limit) the round is
+        an empty tuple. Rows and statuses count. Raises StoreEnded when nothing more will come.
+        """
+        from .following import Updates
+
+        return Updates(self, timeout)
 
     def watch(self, look: Callable[[], Any], attached: Any) -> Watch:
         """A watch of what `look` sees of this store; it saw `attached` when that was attached."""

@@ -28,6 +28,7 @@ from .errors import UnknownName
 from .watching import Watch
 
 if TYPE_CHECKING:
+    from .following import Closes
     from .frames import ArrowTable, PandasFrame, PolarsFrame
     from .moments import Moment
     from .reader import Store
@@ -247,6 +248,20 @@ class Ring:
     async def wait_async(self, timeout: float | None = None) -> bool:
         """The same in an asyncio task: see `Store.wait_async`."""
         return await self._watched().wait_async(timeout)
+
+    def closes(self, since: Moment | None = None) -> Closes:
+        """``async for row in ring.closes()``: each row once, in order, as soon as it is closed.
+
+        Begins with the next row that closes, or with the one of the minute that `since` is in. None
+        is left out, however many close at once: behind a hole it waits until that is filled. A row
+        is a mapping as `last` gives it; that it is corrected later (`revision`) is not told.
+
+        Raises StoreEnded when nothing more will come, and RowsLost where rows were overwritten
+        before they were asked for.
+        """
+        from .following import Closes
+
+        return Closes(self, since)
 
     def _watched(self) -> Watch:
         if self._watch is None:
