@@ -429,6 +429,12 @@ class Store(Mapping[str, Ring]):
     def __repr__(self) -> str:
         return f"<Store {self.name}: {len(self)} markets, {self.life}, from {self.source}>"
 
+    def _repr_html_(self) -> str:
+        """The newest row of each series as a notebook shows it."""
+        from .showing import store_html
+
+        return store_html(self)
+
 
 def attach(name: str) -> Store:
     """Attach to the store `name`, read-only.

@@ -282,6 +282,12 @@ class Ring:
     def __repr__(self) -> str:
         return f"<Ring {self.name} ({self.alias}) {self.status}, {len(self)} rows>"
 
+    def _repr_html_(self) -> str:
+        """The newest rows as a notebook shows them."""
+        from .showing import ring_html
+
+        return ring_html(self)
+
     # -- the sequence lock ---------------------------------------------------------------------
 
     def _word(self, name: str) -> int:
