@@ -44,15 +44,16 @@ def store_html(store: Store) -> str:
             _row(
                 [
                     _cell(f"<b>{escape(ring.name)}</b>", "left"),
-                    _cell(_time(row["time"]), "left"),
-                    *(_cell(number) for number in numbers),
                     _cell(_status(ring.status), "left"),
                     _cell(_age(ring.age)),
+                    _cell(_time(row["time"]), "left"),
+                    *(_cell(number) for number in numbers),
                 ]
             )
         )
     left = len(store) - len(shown)
-    source = ", ".join(f"{name} {value}" for name, value in store.source.items())
+    told = {name: str(value) for name, value in store.source.items()}
+    source = ", ".join(f"{name} {value}" for name, value in told.items() if "://" not in value)
     facts = [
         f"{len(store)} markets",
         f"{len(store.columns)} columns",
@@ -62,7 +63,7 @@ def store_html(store: Store) -> str:
     return _block(
         f"<b>{escape(store.name)}</b> · {_status(store.condition)}",
         facts,
-        ["market", "UTC", *columns, "status", "age"],
+        ["market", "status", "age", "UTC", *columns],
         body,
         f"… and {left} more markets" if left else "",
     )
@@ -101,7 +102,7 @@ def _block(title: str, facts: Iterable[str], heads: list[str], body: list[str], 
     return (
         '<div style="overflow-x:auto">'
         f'<div style="margin:4px 0">{title} · {escape(" · ".join(facts))}</div>'
-        '<table style="border-collapse:collapse">'
+        '<table style="border-collapse:collapse;font:inherit;color:inherit">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
         f'<div style="opacity:.6">{escape(foot)}</div></div>'
     )

@@ -49,10 +49,9 @@ def text(html: str) -> str:
 def test_a_store_is_a_row_a_market(store: ringbuf.Store) -> None:
     html = store._repr_html_()
     head, bitcoin, ether = table(html)
-    assert head == ["market", "UTC", *store.columns[1:], "status", "age"]
-    assert bitcoin[:3] == ["btcusd_perp", "2026-11-22 12:11", "87,161"]
-    assert bitcoin[-2] == "● live"
-    assert ether == ["ethusd_perp", *["–"] * 6, "0", "● syncing", "–"]
+    assert head == ["market", "status", "age", "UTC", *store.columns[1:]]
+    assert bitcoin[:5] == ["btcusd_perp", "● live", "–", "2026-11-22 12:11", "87,161"]
+    assert ether == ["ethusd_perp", "● syncing", *["–"] * 7, "0"]
     assert f"{store.name} · ● live · 2 markets · 7 columns · up to 20 rows" in text(html)
     assert "network test" in text(html)
 
@@ -76,7 +75,7 @@ def test_what_the_store_says_is_escaped(segment_name: str) -> None:
             (Column("time", "M"), Column(evil)),
             5,
             60_000,
-            source={evil: evil},
+            source={evil: evil, "url": "ws://host"},
             statuses=(evil,),
         )
     ) as writer:
@@ -86,6 +85,7 @@ def test_what_the_store_says_is_escaped(segment_name: str) -> None:
                 assert "<script" not in html
                 assert "alert(&#x27;x&#x27;)" in html
                 assert evil in text(html)
+                assert "://" not in html
 
 
 def test_many_markets_are_cut_and_counted(segment_name: str) -> None:
