@@ -16,7 +16,7 @@ import ringbuf.ring as ring_module
 from reader_kit import HISTORY, INTERVAL_MS, whole
 
 NEWEST = 1_000 + HISTORY - 1
-QUICK = {"at": 10_000, "since": 3_000, "latest": 1_000}  # a mixture of one row is rare
+QUICK = {"at": 10_000, "since": 10_000, "latest": 1_000}  # a mixture of one row is rare
 TURNS = 100
 
 BUSY = """
@@ -89,7 +89,7 @@ def columns(table: pl.DataFrame) -> dict[str, Any]:
 
 READS: dict[str, Callable[[ringbuf.Store], Any]] = {
     "at": lambda store: store["BTC"].at((NEWEST - 1) * INTERVAL_MS),
-    "since": lambda store: store["BTC"].since((NEWEST - 2) * INTERVAL_MS),
+    "since": lambda store: store["BTC"].since(0),
     "latest": lambda store: store.latest()[:1],
     "resample": lambda store: store["BTC"].resample("1m"),
     "pandas": lambda store: store["BTC"].to_pandas(copy=True),
