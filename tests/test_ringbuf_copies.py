@@ -16,8 +16,8 @@ import ringbuf.ring as ring_module
 from reader_kit import HISTORY, INTERVAL_MS, whole
 
 NEWEST = 1_000 + HISTORY - 1
-QUICK = {"at": 10_000, "since": 10_000, "latest": 1_000}  # a mixture of one row is rare
-TURNS = 100
+QUICK = {"at": 6_000, "since": 10_000, "latest": 1_000}  # a mixture of one row is rare
+TURNS = 40
 
 BUSY = """
 import sys
