@@ -116,6 +116,19 @@ class Attachment:
         # Looked at last: a writer says that it stops before it lets go of its lock.
         return "stopped" if self.words[_STATE] == layout.STOPPED else "down"
 
+    @property
+    def retired(self) -> bool:
+        """Has another segment taken the store's name? Then nothing is written here any more.
+
+        Not only by its own word: a writer that died between its swap and saying so did not say it.
+        """
+        if self.live["retired"][0]:
+            return True
+        try:
+            return segment.path_of(self.name).stat().st_ino != self.inode
+        except FileNotFoundError:
+            return False
+
     def watch(self, look: Callable[[], Any], attached: Any) -> Watch:
         """A watch of what `look` sees of this store; it saw `attached` when that was attached."""
         return Watch(self.published, look, attached, self._sleeper)

@@ -13,6 +13,9 @@
     ├── NameHeld             another process has been changing the name for too long
     ├── NoSpace              too little shared memory
     ├── PlatformUnsupported  not Linux
+    ├── NoRow                a LookupError: a series has no row of that time
+    ├── RowsLost             a loop over closed rows came too late for some
+    ├── StoreEnded           a loop over what is new: nothing more comes from this store
     └── LayoutError          the writer was asked for an impossible store
     UnknownName              a KeyError: no such series or column; names the nearest
 """
@@ -22,16 +25,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+import numpy as np
+
 __all__ = [
     "LayoutError",
     "NameHeld",
+    "NoRow",
     "NoSpace",
     "NotAStore",
     "NotReady",
     "NotReplaced",
     "PlatformUnsupported",
     "RingbufError",
+    "RowsLost",
     "StoreBusy",
+    "StoreEnded",
     "StoreNotFound",
     "StoreRefused",
     "UnknownName",
@@ -180,6 +188,70 @@ class PlatformUnsupported(RingbufError):
         return f"found {self.platform}, expected Linux: run this in a Linux container"
 
 
+class NoRow(RingbufError, LookupError):
+    """A series has no row of the time that was asked for.
+
+    Times are milliseconds since 1970; ``newest_ms < oldest_ms`` where it has no rows at all.
+    """
+
+    def __init__(self, name: str, asked_ms: int, oldest_ms: int, newest_ms: int) -> None:
+        super().__init__(name, asked_ms, oldest_ms, newest_ms)
+        self.name = name
+        self.asked_ms = asked_ms
+        self.oldest_ms = oldest_ms
+        self.newest_ms = newest_ms
+
+    def __str__(self) -> str:
+        found = f"{self.name} has no row of {_moment(self.asked_ms)}"
+        if self.newest_ms < self.oldest_ms:
+            return f"{found}: it has no rows yet"
+        oldest, newest = _moment(self.oldest_ms), _moment(self.newest_ms)
+        return f"{found}: there are those of {oldest} to {newest}"
+
+
+class RowsLost(RingbufError):
+    """Rows were overwritten before a loop over closed rows had come to them.
+
+    The first one that is gone and the oldest one that is there, in milliseconds since 1970.
+    """
+
+    def __init__(self, name: str, lost_ms: int, oldest_ms: int) -> None:
+        super().__init__(name, lost_ms, oldest_ms)
+        self.name = name
+        self.lost_ms = lost_ms
+        self.oldest_ms = oldest_ms
+
+    def __str__(self) -> str:
+        oldest = _moment(self.oldest_ms)
+        return (
+            f"{self.name}: the rows from {_moment(self.lost_ms)} to before {oldest} are not in the "
+            f"history any more; go on with closes(since={oldest!r})"
+        )
+
+
+class StoreEnded(RingbufError):
+    """Nothing more is published in this store; `condition` says why.
+
+    ``down``, ``stopped``, ``retired`` or ``closed``.
+    """
+
+    def __init__(self, name: str, condition: str) -> None:
+        super().__init__(name, condition)
+        self.name = name
+        self.condition = condition
+
+    def __str__(self) -> str:
+        return f"store {self.name!r}: {_ENDINGS[self.condition]}"
+
+
+_ENDINGS = {
+    "down": "its service died; its rows stay readable, and a restarted one goes on in them",
+    "stopped": "its service has stopped; its rows stay readable, and a restarted one goes on there",
+    "retired": "a newer segment has its name; take store.refresh() and begin again",
+    "closed": "it was closed in this process; attach again",
+}
+
+
 class LayoutError(RingbufError, ValueError):
     """A store was described in a way that cannot be built."""
 
@@ -206,6 +278,12 @@ def _nearest(name: str, known: list[str]) -> list[str]:
     # Where nothing is like it, what there is helps more than silence.
     found = dict.fromkeys([*begins, *close] or list(by_lower))
     return [by_lower[match] for match in found][:3]
+
+
+def _moment(ms: int) -> str:
+    """As people write it: to the second where it is a whole one."""
+    moment = np.datetime64(ms, "ms") if ms % 1000 else np.datetime64(ms // 1000, "s")
+    return f"{moment}Z"
 
 
 def _mib(size: int) -> str:

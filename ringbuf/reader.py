@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from . import layout, segment
+from . import layout
 from .attachment import Attachment
 from .errors import UnknownName
 from .ring import Ring, natural
 
 if TYPE_CHECKING:
     from .check import Problem
+    from .following import Updates
+    from .frames import ArrowTable, PandasFrame, PolarsFrame
 
 __all__ = ["Ring", "Store", "attach"]
 
@@ -106,6 +108,73 @@ class Store(Mapping[str, Ring]):
             copied[position] = ring._aligned(view[position], grid)
         return copied
 
+    def latest(self, *, closed: bool = False) -> npt.NDArray[np.void]:
+        """The newest row of every series, each of one consistent state: a structured array.
+
+        Its fields are ``market``, every public column, and ``closed`` (bool). A series without rows
+        has NaT, NaN and 0. ``closed=True`` takes the newest closed rows. Series are not aligned:
+        look at ``time``, or take a `matrix`.
+        """
+        from . import moments
+
+        return moments.latest(self, closed)
+
+    # -- as other libraries have it ------------------------------------------------------------
+
+    def to_pandas(
+        self,
+        column: str | None = None,
+        *,
+        last: int | None = None,
+        closed: bool = False,
+        copy: bool = False,
+    ) -> PandasFrame:
+        """All columns of all series, or one `column` of them side by side, as a DataFrame.
+
+        Without `column` a row for each series and minute, its index a MultiIndex of ``market`` and
+        ``time`` (UTC); `last` counts the rows of each series. Always a copy, each series of one
+        consistent state.
+
+        With it a row a minute (a DatetimeIndex, UTC, named ``time``) and a column for each series,
+        aligned as `matrix` is, whose view or copy (``copy=True``) it holds. Raises ValueError with
+        ``closed=True`` there: series do not close at the same moment.
+
+        Raises ImportError where pandas is not installed, UnknownName.
+        """
+        from . import frames
+
+        return frames.store_to_pandas(self, column, last, closed, copy)
+
+    def to_polars(
+        self,
+        column: str | None = None,
+        *,
+        last: int | None = None,
+        closed: bool = False,
+        copy: bool = False,
+    ) -> PolarsFrame:
+        """The same as a polars DataFrame: ``market`` (an Enum), ``time`` and all columns, or
+        ``time`` and a column for each series.
+        """
+        from . import frames
+
+        return frames.store_to_polars(self, column, last, closed, copy)
+
+    def to_arrow(
+        self,
+        column: str | None = None,
+        *,
+        last: int | None = None,
+        closed: bool = False,
+        copy: bool = False,
+    ) -> ArrowTable:
+        """The same as a pyarrow Table: ``market`` (a dictionary), ``time`` and all columns, or
+        ``time`` and a column for each series.
+        """
+        from . import frames
+
+        return frames.store_to_arrow(self, column, last, closed, copy)
+
     # -- life ----------------------------------------------------------------------------------
 
     @property
@@ -152,7 +221,7 @@ class Store(Mapping[str, Ring]):
 
         Its readers are woken once when that happens: `refresh` gives them the newer one.
         """
-        return bool(self._live["retired"][0]) or self._replaced()
+        return self._attachment.retired
 
     def refresh(self) -> Store:
         """The store as it is now under this name: this object, or a new one if it was retired.
@@ -161,17 +230,6 @@ class Store(Mapping[str, Ring]):
         of the new one may be others. Raises as `attach` does.
         """
         return attach(self.name) if self.retired else self
-
-    def _replaced(self) -> bool:
-        """Does the name lead to another segment than this one?
-
-        A writer that died between its swap and saying so leaves it like that.
-        """
-        try:
-            inode = segment.path_of(self.name).stat().st_ino
-        except FileNotFoundError:
-            return False
-        return inode != self._attachment.inode
 
     @property
     def heartbeat_age(self) -> float:
@@ -258,6 +316,16 @@ class Store(Mapping[str, Ring]):
         """
         return await self._watch.wait_async(timeout)
 
+    def updates(self, timeout: float | None = None) -> Updates:
+        """``for rings in store.updates()``: in each round the series that changed since the last.
+
+        Sleeps until there are any; after `timeout` seconds without (None: no limit) the round is
+        an empty tuple. Rows and statuses count. Raises StoreEnded when nothing more will come.
+        """
+        from .following import Updates
+
+        return Updates(self, timeout)
+
     def close(self) -> None:
         """Let go of the store. Never raises; views that still exist stay valid. Idempotent."""
         self._attachment.close()
@@ -286,6 +354,12 @@ class Store(Mapping[str, Ring]):
 
     def __repr__(self) -> str:
         return f"<Store {self.name}: {len(self)} markets, {self.life}, from {self.source}>"
+
+    def _repr_html_(self) -> str:
+        """The newest row of each series as a notebook shows it."""
+        from .showing import store_html
+
+        return store_html(self)
 
 
 def attach(name: str) -> Store:

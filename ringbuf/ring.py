@@ -29,6 +29,9 @@ from .errors import UnknownName
 
 if TYPE_CHECKING:
     from .attachment import Attachment
+    from .following import Closes
+    from .frames import ArrowTable, PandasFrame, PolarsFrame
+    from .moments import Moment
     from .watching import Watch
 
 __all__ = ["PATIENCE_S", "Ring", "fence", "natural"]
@@ -133,6 +136,39 @@ class Ring:
         """A consistent copy of the newest `last` rows: a structured array, one field a column."""
         return self._consistent(self._rows, last, closed)
 
+    def at(self, time: Moment) -> dict[str, Any]:
+        """The row of the minute that `time` is in, consistent: a mapping as `last` gives it.
+
+        `time` is a datetime (naive: UTC), a numpy.datetime64, an ISO 8601 text, or an int of
+        milliseconds since 1970. Raises NoRow (a LookupError), which says what rows there are.
+        """
+        from . import moments
+
+        return moments.row_at(self, time)
+
+    def since(self, time: Moment, *, closed: bool = False) -> npt.NDArray[np.void]:
+        """The rows from the minute that `time` is in to the newest: a copy as `snapshot` gives it.
+
+        No rows where `time` is still to come; from the oldest on where it is older than that.
+        """
+        from . import moments
+
+        return moments.rows_since(self, time, closed)
+
+    def resample(
+        self, length: str, last: int | None = None, *, closed: bool = False
+    ) -> npt.NDArray[np.void]:
+        """The newest `last` bars of `length` (``5m``, ``15m``, ``1h``, ``4h``, ``1d`` …): a copy.
+
+        A structured array, its fields and rules in `ringbuf.resampling`. A bar is ``complete``
+        where each of its minutes is there and closed: the oldest one often is not, the newest one
+        seldom is. ``closed=True`` leaves out bars that are not over. Raises ValueError for
+        a length that is no multiple of the rows', UnknownName where there are no candles.
+        """
+        from . import resampling
+
+        return resampling.resample(self, length, last, closed)
+
     def _aligned(self, view: npt.NDArray[Any], grid: int) -> npt.NDArray[Any]:
         """A consistent copy of `view`, rows up to bar `grid`; what is in work is left empty."""
 
@@ -143,6 +179,37 @@ class Ring:
             return rows
 
         return self._consistent(copy)
+
+    # -- as other libraries have it ------------------------------------------------------------
+
+    def to_pandas(
+        self, last: int | None = None, *, closed: bool = False, copy: bool = False
+    ) -> PandasFrame:
+        """The newest `last` rows (all: None) as a DataFrame: a row a minute, a column a column.
+
+        Its index is a DatetimeIndex, UTC, named ``time``. The columns are views of the live memory,
+        as `view` gives them: good for an hour; ``copy=True`` for one consistent state that stays.
+        Raises ImportError where pandas is not installed.
+        """
+        from . import frames
+
+        return frames.ring_to_pandas(self, last, closed, copy)
+
+    def to_polars(
+        self, last: int | None = None, *, closed: bool = False, copy: bool = False
+    ) -> PolarsFrame:
+        """The same as a polars DataFrame, with ``time`` (UTC) as its first column."""
+        from . import frames
+
+        return frames.ring_to_polars(self, last, closed, copy)
+
+    def to_arrow(
+        self, last: int | None = None, *, closed: bool = False, copy: bool = False
+    ) -> ArrowTable:
+        """The same as a pyarrow Table, with ``time`` (UTC) as its first column."""
+        from . import frames
+
+        return frames.ring_to_arrow(self, last, closed, copy)
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -182,6 +249,20 @@ class Ring:
         """The same in an asyncio task: see `Store.wait_async`."""
         return await self._watched().wait_async(timeout)
 
+    def closes(self, since: Moment | None = None) -> Closes:
+        """``async for row in ring.closes()``: each row once, in order, as soon as it is closed.
+
+        Begins with the next row that closes, or with the one of the minute that `since` is in. None
+        is left out, however many close at once: behind a hole it waits until that is filled. A row
+        is a mapping as `last` gives it; that it is corrected later (`revision`) is not told.
+
+        Raises StoreEnded when nothing more will come, and RowsLost where rows were overwritten
+        before they were asked for.
+        """
+        from .following import Closes
+
+        return Closes(self, since)
+
     def _watched(self) -> Watch:
         if self._watch is None:
             self._watch = self._attachment.watch(self._look, self._attached)
@@ -200,6 +281,12 @@ class Ring:
 
     def __repr__(self) -> str:
         return f"<Ring {self.name} ({self.alias}) {self.status}, {len(self)} rows>"
+
+    def _repr_html_(self) -> str:
+        """The newest rows as a notebook shows them."""
+        from .showing import ring_html
+
+        return ring_html(self)
 
     # -- the sequence lock ---------------------------------------------------------------------
 
@@ -242,10 +329,18 @@ class Ring:
 
     def _row(self, closed: bool, ceiling: int | None) -> dict[str, Any]:
         first, stop = self._span(1, closed, ceiling)
-        store, words = self._attachment, self._words
         if first == stop:
-            return {**store.empty_row, "closed": False}
-        at = self._data + first
+            return {**self._attachment.empty_row, "closed": False}
+        return self._cells(first)
+
+    def _bar(self, index: int) -> int:
+        """The bar of the row at `index` of the columns, as the row itself says it."""
+        return self._words[self._data + index] // self._attachment.interval_ms
+
+    def _cells(self, index: int) -> dict[str, Any]:
+        """The row at `index` of the columns."""
+        store, words = self._attachment, self._words
+        at = self._data + index
         moment = words[at]
         row: dict[str, Any] = {"time": np.datetime64(moment, "ms")}
         for name, offset, cells in store.cells:

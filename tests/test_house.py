@@ -25,7 +25,18 @@ MODULES = sorted(
 )
 
 # What is not on a reader's machine, or is not worth its start-up time.
-HEAVY = {"aiohttp", "anyio", "llvmlite", "msgspec", "numba", "pydantic", "websockets"}
+HEAVY = {
+    "aiohttp",
+    "anyio",
+    "llvmlite",
+    "msgspec",
+    "numba",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "pydantic",
+    "websockets",
+}
 
 # tomllib is in the standard library from 3.11 on; what imports it must not depend on who checks.
 STANDARD = sys.stdlib_module_names | {"tomllib"}
@@ -36,6 +47,7 @@ COMPANIONS = {"dotenv", "pydantic_core"}
 # The outside libraries of each room; the longest prefix of a module's name counts.
 ROOMS: dict[str, set[str]] = {
     "ringbuf": {"numpy"},
+    "ringbuf.frames": {"numpy", "pandas", "polars", "pyarrow"},
     "ringbuf.kernels": {"numpy", "numba", "llvmlite"},
     "ringbuf.writer": {"numpy", "numba", "ringbuf"},
     "indicators": {"numpy", "numba", "llvmlite"},

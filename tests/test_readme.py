@@ -1,4 +1,4 @@
-"""What README and the readers' page show runs as it stands; only the store's name is another."""
+"""What README and the readers' pages show runs as it stands; only the store's name is another."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from ringbuf import ownership
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 READERS = (ROOT / "docs" / "what-happens-when.md").read_text(encoding="utf-8")
+PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 BLOCKS = [
     block
-    for text in (README, READERS)
+    for text in (README, READERS, PYTHON)
     for block in re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 ]
 PATIENCE_S = 90.0
@@ -79,7 +80,7 @@ def settled(name: str) -> bool:
 
 
 def test_there_are_python_blocks_and_the_raw_one_needs_nothing_of_ours() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 9
     raw = next(block for block in BLOCKS if "SharedMemory(" in block)
     assert 'SharedMemory("market_monitor"' in raw
     assert "ringbuf" not in raw
@@ -130,7 +131,7 @@ def test_every_command_that_is_named_exists() -> None:
 def test_the_statuses_are_those_that_readers_see() -> None:
     from monitor.book import STATUSES
 
-    table = README[README.index("| status |") : README.index("### Is it well?")]
+    table = README[README.index("| status |") : README.index("### As a table")]
     assert set(re.findall(r"`(\w+)`", table)) == {*STATUSES, "stopped", "down"}
 
 
