@@ -91,7 +91,9 @@ def _command(
         from reading import watch
 
         # Without this, the terminal would be left on its other screen.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, lambda number, _: sys.exit(128 + number))
         with contextlib.suppress(KeyboardInterrupt):
             watch(store.name, form=form, **chosen)
     elif form == "table":

@@ -55,31 +55,55 @@ def table(
 
     In `width` characters (None: as many as it takes) open, high and low give way first, then
     ATR's percentage, trades and volume; stats never do: what does not fit follows in another
-    block. In `height` lines (None: any number) the newest rows of the first markets that fit.
-    Raises UnknownName.
+    block. In `height` lines (None: any number) the newest rows of the first markets that fit; what
+    has been counted, the hints and the last blocks give way before the last row does, and less than
+    one block of one row there never is. Raises UnknownName.
     """
     found = rows(store, markets=markets, stats=stats, last=last, closed=closed)
+    total = len(found)
     units = {column["name"]: column["unit"] for column in store.document["columns"]}
-    lines = flow(_headline(store), " · ", width, color)
+    top = flow(_headline(store), " · ", width, color)
+    notes = [(note, "stale")] if note else []
+    tallies: list[str] = []
     if counts and store.life == "running":
         told = [(part, "faint") for part in counted(store.health()["counters"])]
-        lines += flow(told, " · ", width, color)
-    if note:
-        lines.append(paint(note, "stale", color))
-    bottom = _hints(found)
+        tallies = flow(told, " · ", width, color)
+    bottom = flow(_hints(found), "   ", width, color)
     blocks = _blocks(_columns(found, units), width)
     if height is not None:
+        room = height - len(top) - len(notes)
         # A block takes two lines more than its rows: its head and the empty one above it.
-        foot = len(flow(bottom, "   ", width, color)) or 1
-        shown = _fitting(found, max(1, (height - len(lines) - foot) // len(blocks) - 2))
-        if len(shown) < len(found):
-            rest = len(found) - len(shown)
-            more = f"{rest} more row{'s' * (rest > 1)}"
-            bottom = [(f"… {more}: a higher window or --market shows them", "faint")]
-            found, blocks = shown, _blocks(_columns(shown, units), width)
+        if room < len(tallies) + len(bottom) + len(blocks) * (len(found) + 2):
+            every = sum(len(block) - 2 for block in blocks)
+            bottom = _more(total, every, width, color)
+            if (room - len(tallies) - len(bottom)) // len(blocks) < 3:
+                tallies = []
+            if room - len(bottom) < 3:
+                bottom = []
+            room -= len(tallies) + len(bottom)
+            several = max(1, min(len(blocks), room // 3))
+            found = _fitting(found, max(1, room // several - 2))
+            blocks = _blocks(_columns(found, units), width)[:several]
+            if bottom:
+                columns = every - sum(len(block) - 2 for block in blocks)
+                bottom = _more(total - len(found), columns, width, color)
+    lines = [*top, *tallies, *(paint(text, style, color) for text, style in notes)]
     for block in blocks:
         lines += ["", *_lines(block, color)]
-    return "\n".join([*lines, *flow(bottom, "   ", width, color)])
+    return "\n".join([*lines, *bottom])
+
+
+def _more(lines: int, columns: int, width: int | None, color: bool) -> list[str]:
+    """That so many rows and columns are left out, in words that wrap; nothing where none are."""
+    parts = [
+        f"{number} more {what}{'s' * (number > 1)}"
+        for number, what in ((lines, "row"), (columns, "column"))
+        if number
+    ]
+    if not parts:
+        return []
+    text = f"… {' and '.join(parts)}: a larger window or --market shows them"
+    return flow([(word, "faint") for word in text.split()], " ", width, color)
 
 
 def _headline(store: ringbuf.Store) -> list[Painted]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import click
 
@@ -16,6 +15,7 @@ import ringbuf
 
 from .drawing import table
 from .selection import Choice, Row, attach, rows, serialized
+from .terminal import Screen
 from .text import paint
 
 __all__ = ["drawn", "sentence", "watch"]
@@ -58,7 +58,7 @@ def watch(
     store, note, noted, text = attach(segment), "", 0.0, ""
     told: list[Row] = []
     try:
-        with _alternate_screen(screen):
+        with Screen(screen) as terminal:
             while True:
                 store, news = _follow(store)
                 now = time.monotonic()
@@ -82,7 +82,7 @@ def watch(
                     click.echo(gap + text)
                 if over():
                     break
-                _pause(store, now + least, now + max(least, _IDLE_S), over)
+                _pause(store, terminal, now + least, now + max(least, _IDLE_S), over)
     finally:
         store.close()
         if screen and text:
@@ -106,26 +106,19 @@ def _follow(store: ringbuf.Store) -> tuple[ringbuf.Store, str]:
     return fresh, "The store was replaced; attached to the new one." if replaced else ""
 
 
-def _pause(store: ringbuf.Store, earliest: float, latest: float, over: Callable[[], bool]) -> None:
+def _pause(
+    store: ringbuf.Store,
+    terminal: Screen,
+    earliest: float,
+    latest: float,
+    over: Callable[[], bool],
+) -> None:
     """Sleep until `earliest`, then until something is published, at most until `latest`."""
-    while (now := time.monotonic()) < latest and not over():
+    while (now := time.monotonic()) < latest and not over() and not terminal.settle():
         if now < earliest:
             time.sleep(min(_SLICE_S, earliest - now))
         elif store.wait(min(_SLICE_S, latest - now)):
             return
-
-
-@contextlib.contextmanager
-def _alternate_screen(wanted: bool) -> Iterator[None]:
-    """The terminal's other screen, without cursor and line wrap; afterwards all is as before."""
-    if not wanted:
-        yield
-        return
-    click.echo("\x1b[?1049h\x1b[?25l\x1b[?7l", nl=False, color=True)
-    try:
-        yield
-    finally:
-        click.echo("\x1b[?7h\x1b[?25h\x1b[?1049l", nl=False, color=True)
 
 
 def _frame(lines: Iterable[str]) -> str:
