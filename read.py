@@ -48,6 +48,11 @@ __all__ = ["main"]
     metavar="N",
     help="The newest N rows of each market, oldest first.  [default: 1]",
 )
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    help="Markets in the order of this column, with - in front descending: --sort -RSI5.",
+)
 @click.option("--closed", is_flag=True, help="Leave out the minute that is still open.")
 @click.option("--watch", "live", is_flag=True, help="Go on as the data changes, until Ctrl-C.")
 @click.option(
@@ -70,6 +75,7 @@ def _command(
     markets: Sequence[str],
     stats: Sequence[str],
     last: int | None,
+    sort: str | None,
     closed: bool,
     live: bool,
     form: str,
@@ -82,7 +88,13 @@ def _command(
 
     Exit codes: 0 printed, 2 wrong use, 3 no store.
     """
-    chosen: Choice = {"markets": markets, "stats": stats, "last": last, "closed": closed}
+    chosen: Choice = {
+        "markets": markets,
+        "stats": stats,
+        "last": last,
+        "closed": closed,
+        "sort": sort,
+    }
     segment = segment or configured_segment()
     store = attach(segment)
     if form != "table" and store.name == DEMO_SEGMENT and segment is None:

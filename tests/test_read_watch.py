@@ -18,9 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from reading import attach, table, watch
+from reading import attach, rows, table, watch
+from reading.board import Board
+from reading.changes import Changes
+from reading.selection import Choice
+from reading.sparkline import sparkline
 from ringbuf import layout
 from ringbuf.spec import Column, Series, StoreSpec
 from ringbuf.writer import Writer, create
@@ -80,8 +85,9 @@ def store(segment_name: str) -> Iterator[Writer]:
 class Watcher:
     """`read.py --watch` on a pseudo-terminal of its own, and what that was told to show."""
 
-    def __init__(self, child: subprocess.Popen[bytes], leader: int) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], leader: int, before: list[Any]) -> None:
         self.child = child
+        self.before = before
         self.leader = leader
         self.shown = ""
 
@@ -114,6 +120,7 @@ def watching(
 ) -> Iterator[Watcher]:
     """With `own` the terminal is the process's, so that it has its keys; else it only draws."""
     leader, follower = pty.openpty()
+    before = termios.tcgetattr(leader)
     fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
     variables = {**os.environ, "TERM": "xterm-256color", **environment}
     for name in {"NO_COLOR", "LINES", "COLUMNS"} - set(environment):
@@ -138,15 +145,11 @@ def watching(
     )
     os.close(follower)
     try:
-        yield Watcher(child, leader)
+        yield Watcher(child, leader, before)
     finally:
         child.kill()
         child.wait(PATIENCE_S)
         os.close(leader)
-
-
-def modes(terminal: int) -> list[Any]:
-    return termios.tcgetattr(terminal)
 
 
 def test_ctrl_z_gives_the_terminal_back_and_going_on_takes_it_again(store: Writer) -> None:
@@ -172,14 +175,13 @@ def test_however_it_ends_the_terminal_is_as_before(
     store: Writer, number: signal.Signals, code: int
 ) -> None:
     with watching("--segment", store.spec.name) as watcher:
-        before = modes(watcher.leader)
         watcher.until("m002usd_perp")
-        assert modes(watcher.leader) != before
+        assert termios.tcgetattr(watcher.leader) != watcher.before
         os.kill(watcher.child.pid, number)
         # On the leader's side the modes are the terminal's; they outlive the child.
         watcher.until(re.escape("\x1b[?1049l"))
         assert watcher.end() == code
-        assert modes(watcher.leader) == before
+        assert termios.tcgetattr(watcher.leader) == watcher.before
 
 
 def seen(segment: str, first: Callable[[], object], text: str) -> str:
@@ -241,3 +243,168 @@ def test_a_name_that_now_holds_something_else_is_said(store: Writer) -> None:
     text = seen(store.spec.name, spoil, "is not a store")
     kept.replace(path)
     assert re.search("is not a store: .*; these are the last rows from before", text)
+
+
+def markets(frame: str) -> list[str]:
+    return re.findall(r"m\d\d\dusd_perp", frame)
+
+
+def frame_of(board: Board, writer: Writer, **options: Any) -> list[str]:
+    """A frame without colour."""
+    chosen: Choice = {"markets": (), "stats": (), "last": None, "closed": False, "sort": None}
+    chosen["last"] = options.pop("last", None)
+    with attach(writer.spec.name) as found:
+        return board.lines(found, chosen, **{"width": 100, "height": 24, **options})
+
+
+@pytest.mark.parametrize(
+    ("sort", "first"),
+    [
+        *(("RSI5", "m002"), ("-RSI5", "m000"), ("-volume", "m002"), ("-market", "m002")),
+        *(("ATR14%", "m002"), ("UTC", "m000"), (None, "m000")),
+    ],
+)
+def test_rows_come_in_the_order_of_a_column(store: Writer, sort: str | None, first: str) -> None:
+    with attach(store.spec.name) as found:
+        shown = rows(found, sort=sort, last=2)
+    assert len(shown) == 6
+    assert [row["market"][:4] for row in shown[:2]] == [first, first]
+    assert shown[0]["time"] < shown[1]["time"]
+
+
+def test_what_has_no_value_comes_last_either_way(store: Writer) -> None:
+    store.put(1, MINUTE + 2, {"close": 101.0, "RSI5": float("nan"), "flags": 6})
+    with attach(store.spec.name) as found:
+        for sort in ("RSI5", "-RSI5"):
+            assert rows(found, sort=sort)[-1]["market"] == "m001usd_perp"
+
+
+def test_the_command_line_sorts_and_names_the_nearest_column(store: Writer) -> None:
+    def read(sort: str) -> subprocess.CompletedProcess[str]:
+        arguments = ("--segment", store.spec.name, "--format", "csv", "--sort", sort)
+        return subprocess.run(
+            [sys.executable, "read.py", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+
+    assert markets(read("-close").stdout) == ["m002usd_perp", "m001usd_perp", "m000usd_perp"]
+    wrong = read("-RSI6")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "no column named 'RSI6'; nearest: RSI5" in wrong.stderr
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50), (40, 12), (20, 5)])
+@pytest.mark.parametrize(("number", "last"), [(5, None), (5, 3), (60, None), (20, 3)])
+def test_a_frame_fills_its_window_and_no_more(
+    segment_name: str, size: tuple[int, int], number: int, last: int | None
+) -> None:
+    with create(spec(segment_name, number)) as writer:
+        fill(writer)
+        board, (width, height) = Board(None), size
+        lines = frame_of(board, writer, width=width, height=height, last=last)
+        assert len(lines) == height
+        if width >= 40:
+            assert max(map(len, lines)) <= width
+        assert "market" in "".join(lines)
+        # Every row can be reached, and none is lost between two pages.
+        met = markets("\n".join(lines))
+        for _ in range(number * (last or 1)):
+            board.press("page down")
+            lines = frame_of(board, writer, width=width, height=height, last=last)
+            assert len(lines) == height
+            met += markets("\n".join(lines))
+        assert len(set(met)) == number
+        assert met[-1] == f"m{number - 1:03d}usd_perp"
+
+
+def test_the_bar_says_how_the_service_is(segment_name: str) -> None:
+    with create(spec(segment_name)) as writer:
+        fill(writer)
+        lines = frame_of(Board(None), writer)
+        assert f" writer {os.getpid()} · heartbeat 0." in lines[-2]
+        assert "3 live" in lines[-2]
+        assert "q quit" in lines[-1]
+        assert "Ctrl-C ends" in frame_of(Board(None, keys=False), writer)[-1]
+    assert "STOPPED, not live" in frame_of(Board(None), writer)[-2]
+
+
+def test_a_change_is_coloured_fades_and_has_a_sign(store: Writer) -> None:
+    changes = Changes()
+    shown: dict[str, Any] = {"market": "m", "close": 1.0}
+    changes.note([shown], ["close"], 10.0)
+    assert changes.style("m", "close", 10.0) == ""
+    for close, bright, faded in ((2.0, "rose", "rise"), (1.5, "fell", "fall")):
+        changes.note([{**shown, "close": close}], ["close"], 20.0)
+        changes.note([{**shown, "close": close}], ["close"], 20.5)
+        assert changes.style("m", "close", 20.9) == bright
+        assert changes.style("m", "close", 21.1) == faded
+        assert changes.style("m", "close", 23.1) == ""
+    board = Board(None)
+    assert "↑" not in "".join(frame_of(board, store))
+    store.put(1, MINUTE + 2, {"close": 900.0})
+    row = next(line for line in frame_of(board, store) if line.startswith("m001"))
+    assert "900.00↑" in row
+    store.put(1, MINUTE + 2, {"close": 800.0})
+    painted = next(line for line in frame_of(board, store, color=True) if "m001" in line)
+    assert "\x1b[91m\x1b[1m" in painted
+    assert "800.00↓" in painted
+
+
+def test_a_sparkline_spans_from_the_least_to_the_most() -> None:
+    assert sparkline(np.array([1.0, 2.0, 3.0, 4.0]), 4) == "▁▃▆█"
+    assert sparkline(np.arange(60.0), 8) == "▁▂▃▄▅▆▇█"
+    assert sparkline(np.array([np.nan, 5.0, 5.0]), 3) == " ▄▄"
+    assert sparkline(np.array([np.nan, np.nan]), 2) == "  "
+
+
+def test_the_last_hour_is_there_where_there_is_room(store: Writer) -> None:
+    wide, narrow = (frame_of(Board(None), store, width=width) for width in (120, 60))
+    assert "last hour" in "\n".join(wide)
+    assert "last hour" not in "\n".join(narrow)
+    assert "last hour" not in "\n".join(frame_of(Board(None, sparks=False), store, width=120))
+
+
+def test_keys_choose_the_order(store: Writer) -> None:
+    board = Board(None)
+    frame_of(board, store)
+    board.press("right")
+    assert board.sort == "market"
+    for key, order in (("left", "-age"), ("left", "status"), (">", "-age"), ("r", "age")):
+        board.press(key)
+        assert board.sort == order
+        assert f"{order.removeprefix('-')}{'↓' if order[0] == '-' else '↑'}" in "\n".join(
+            frame_of(board, store)
+        )
+    ends = board.press("o")
+    assert (board.sort or "none", ends) == ("none", False)
+    assert board.press("q")
+
+
+def test_keys_work_on_a_terminal(segment_name: str) -> None:
+    with create(spec(segment_name, 100)) as writer:
+        fill(writer)
+        with watching("--segment", segment_name, "--sort", "RSI5") as watcher:
+            assert markets(watcher.until("of 100"))[0] == "m039usd_perp"
+            watcher.press("r")
+            watcher.until("RSI5↓.*m000usd_perp.*of 100")
+            watcher.press("\x1b[6~")
+            watcher.until(" 19–36 of 100")
+            watcher.press("\x1b[D")
+            watcher.until("ATR14%↓")
+            watcher.press("q")
+            assert watcher.end() == 0
+            assert "\x1b[?1049l" in watcher.shown
+            assert termios.tcgetattr(watcher.leader) == watcher.before
+
+
+def test_without_colour_there_is_none(store: Writer) -> None:
+    with watching("--segment", store.spec.name, NO_COLOR="1") as watcher:
+        shown = watcher.until("Ctrl-C ends|q quit")
+        assert "m000usd_perp" in shown
+        assert not re.search(r"\x1b\[[0-9;]*m", shown)
+        watcher.press("q")
+        assert watcher.end() == 0
