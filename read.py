@@ -3,6 +3,7 @@
     python read.py                                   newest row of every market
     python read.py --market btcusd_perp --last 20    its last twenty minutes
     python read.py --watch                           live, until Ctrl-C
+    python read.py --plot btcusd_perp                its candles and stats, drawn
 
 Everything shown comes out of the store itself; `reading` has the rows, the table and the live view.
 
@@ -56,6 +57,12 @@ __all__ = ["main"]
 @click.option("--closed", is_flag=True, help="Leave out the minute that is still open.")
 @click.option("--watch", "live", is_flag=True, help="Go on as the data changes, until Ctrl-C.")
 @click.option(
+    "--plot",
+    metavar="NAME",
+    help="Draw the candles of this market with its stats here, --last many; or, with one --market, "
+    "into NAME if that ends with .png, .svg or .pdf.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["table", "json", "csv"]),
@@ -78,6 +85,7 @@ def _command(
     sort: str | None,
     closed: bool,
     live: bool,
+    plot: str | None,
     form: str,
     segment: str | None,
 ) -> None:
@@ -95,11 +103,17 @@ def _command(
         "closed": closed,
         "sort": sort,
     }
+    if plot and (live or form != "table" or sort):
+        raise click.UsageError("--plot draws once; it goes without --watch, --format and --sort")
     segment = segment or configured_segment()
     store = attach(segment)
     if form != "table" and store.name == DEMO_SEGMENT and segment is None:
         click.echo("market-read: DEMO: these prices are invented", err=True)
-    if live:
+    if plot:
+        from reading.plotting import draw
+
+        draw(store, plot, chosen)
+    elif live:
         from reading import watch
 
         # Without this, the terminal would be left on its other screen.
@@ -109,7 +123,7 @@ def _command(
         with contextlib.suppress(KeyboardInterrupt):
             watch(store.name, form=form, **chosen)
     elif form == "table":
-        from reading.live import drawn
+        from reading.output import drawn
 
         click.echo(drawn(store, chosen), color=True)
     else:
@@ -130,7 +144,7 @@ def main() -> int:
         problem, code = error, 2
     except (ringbuf.RingbufError, PermissionError) as error:
         problem, code = error, 3
-    from reading.live import sentence
+    from reading.output import sentence
 
     click.echo(f"market-read: {sentence(problem)}", err=True)
     return code

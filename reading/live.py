@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import sys
 import time
@@ -14,11 +13,11 @@ import click
 import ringbuf
 
 from .board import Board
-from .drawing import table
+from .output import colorful, drawn, on_terminal, sentence
 from .selection import Choice, Row, attach, rows, serialized
 from .terminal import Screen
 
-__all__ = ["drawn", "sentence", "watch"]
+__all__ = ["watch"]
 
 # At most so many frames a second; one a second where nothing happens, because ages grow.
 _FRAME_S, _IDLE_S, _SLICE_S = 0.25, 1.0, 0.05
@@ -152,18 +151,6 @@ def _frame(lines: Iterable[str]) -> str:
     return f"\x1b[?2026h\x1b[H{body}\x1b[J\x1b[?2026l"
 
 
-def drawn(
-    store: ringbuf.Store,
-    chosen: Choice,
-    *,
-    note: str = "",
-    counts: bool = False,
-) -> str:
-    """The table as stdout can show it: in colour and its width on a terminal, whole elsewhere."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return table(store, **chosen, width=width, color=colorful(), note=note, counts=counts)
-
-
 def _shows(text: str) -> bool:
     """Has stdout's encoding these characters?"""
     try:
@@ -171,21 +158,3 @@ def _shows(text: str) -> bool:
     except (LookupError, UnicodeEncodeError):
         return False
     return True
-
-
-def on_terminal() -> bool:
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def colorful() -> bool:
-    return on_terminal() and not os.environ.get("NO_COLOR")
-
-
-def sentence(error: Exception) -> str:
-    """What went wrong, in one line for a person."""
-    if isinstance(error, PermissionError):
-        return (
-            f"not allowed to read {error.filename}: be the user that runs its service, or have it "
-            f"set MONITOR_SEGMENT_MODE=0644"
-        )
-    return error.format_message() if isinstance(error, click.ClickException) else str(error)
