@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ import click
 import ringbuf
 
 from .board import Board
-from .output import colorful, drawn, on_terminal, sentence
+from .output import colorful, drawn, on_terminal, sentence, window
 from .selection import Choice, Row, attach, rows, serialized
 from .terminal import Screen
 
@@ -66,12 +65,12 @@ def watch(
     board, shown = Board(sort, sparks=_shows("▁")), False
 
     def frame(final: bool = False) -> list[str]:
-        size = shutil.get_terminal_size()
+        width, height = window()
         return board.lines(
             store,
             chosen,
-            width=size.columns,
-            height=size.lines,
+            width=width,
+            height=height,
             color=colorful(),
             note=note,
             final=final,

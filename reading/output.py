@@ -12,7 +12,7 @@ import ringbuf
 
 from .selection import Choice
 
-__all__ = ["colorful", "drawn", "on_terminal", "sentence"]
+__all__ = ["colorful", "drawn", "on_terminal", "sentence", "window"]
 
 
 def drawn(
@@ -25,8 +25,17 @@ def drawn(
     """The table as stdout can show it: in colour and its width on a terminal, whole elsewhere."""
     from .drawing import table
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = window()[0] if sys.stdout.isatty() else None
     return table(store, **chosen, width=width, color=colorful(), note=note, counts=counts)
+
+
+def window() -> tuple[int, int]:
+    """Columns and lines of the terminal: 80 and 24 where it does not know them.
+
+    Some, as `docker exec` makes them, have none; Python 3.10 would take that for a size.
+    """
+    size = shutil.get_terminal_size()
+    return size.columns or 80, size.lines or 24
 
 
 def on_terminal() -> bool:

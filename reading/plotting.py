@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import ringbuf
 
 from .candles import candles_in, plotted
 from .drawing import origin_of
-from .output import colorful
+from .output import colorful, window
 from .panes import chart_of
 from .selection import Choice
 
@@ -52,8 +51,7 @@ def draw(store: ringbuf.Store, name: str, chosen: Choice) -> None:
         raise click.UsageError(
             f"--plot names the market itself; --market goes with a picture: --plot {markets[0]}.png"
         )
-    size = shutil.get_terminal_size()
-    width, height = size.columns, size.lines - 1
+    width, height = window()
     chart = chart_of(
         store,
         name,
@@ -61,7 +59,7 @@ def draw(store: ringbuf.Store, name: str, chosen: Choice) -> None:
         last=min(last or 10**6, candles_in(width)),
         closed=chosen["closed"],
     )
-    lines = plotted(store, chart, width=width, height=height, color=colorful())
+    lines = plotted(store, chart, width=width, height=height - 1, color=colorful())
     # A pipe's encoding may have none of these characters.
     click.echo("\n".join(lines), color=sys.stdout.isatty())
 

@@ -408,3 +408,12 @@ def test_without_colour_there_is_none(store: Writer) -> None:
         assert not re.search(r"\x1b\[[0-9;]*m", shown)
         watcher.press("q")
         assert watcher.end() == 0
+
+
+def test_a_terminal_without_a_size_is_taken_for_an_ordinary_one(store: Writer) -> None:
+    with watching("--segment", store.spec.name, size=(0, 0)) as watcher:
+        shown = watcher.until("q quit")
+        assert {"m000usd_perp", "m001usd_perp", "m002usd_perp"} <= set(markets(shown))
+        assert shown.count("\n") == 23
+        watcher.press("q")
+        assert watcher.end() == 0
