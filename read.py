@@ -3,6 +3,7 @@
     python read.py                                   newest row of every market
     python read.py --market btcusd_perp --last 20    its last twenty minutes
     python read.py --watch                           live, until Ctrl-C
+    python read.py --plot btcusd_perp                its candles and stats, drawn
 
 Everything shown comes out of the store itself; `reading` has the rows, the table and the live view.
 
@@ -48,8 +49,19 @@ __all__ = ["main"]
     metavar="N",
     help="The newest N rows of each market, oldest first.  [default: 1]",
 )
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    help="Markets in the order of this column, with - in front descending: --sort -RSI5.",
+)
 @click.option("--closed", is_flag=True, help="Leave out the minute that is still open.")
 @click.option("--watch", "live", is_flag=True, help="Go on as the data changes, until Ctrl-C.")
+@click.option(
+    "--plot",
+    metavar="NAME",
+    help="Draw the candles of this market with its stats here, --last many; or, with one --market, "
+    "into NAME if that ends with .png, .svg or .pdf.",
+)
 @click.option(
     "--format",
     "form",
@@ -70,8 +82,10 @@ def _command(
     markets: Sequence[str],
     stats: Sequence[str],
     last: int | None,
+    sort: str | None,
     closed: bool,
     live: bool,
+    plot: str | None,
     form: str,
     segment: str | None,
 ) -> None:
@@ -82,20 +96,34 @@ def _command(
 
     Exit codes: 0 printed, 2 wrong use, 3 no store.
     """
-    chosen: Choice = {"markets": markets, "stats": stats, "last": last, "closed": closed}
+    chosen: Choice = {
+        "markets": markets,
+        "stats": stats,
+        "last": last,
+        "closed": closed,
+        "sort": sort,
+    }
+    if plot and (live or form != "table" or sort):
+        raise click.UsageError("--plot draws once; it goes without --watch, --format and --sort")
     segment = segment or configured_segment()
     store = attach(segment)
     if form != "table" and store.name == DEMO_SEGMENT and segment is None:
         click.echo("market-read: DEMO: these prices are invented", err=True)
-    if live:
+    if plot:
+        from reading.plotting import draw
+
+        draw(store, plot, chosen)
+    elif live:
         from reading import watch
 
         # Without this, the terminal would be left on its other screen.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, lambda number, _: sys.exit(128 + number))
         with contextlib.suppress(KeyboardInterrupt):
             watch(store.name, form=form, **chosen)
     elif form == "table":
-        from reading.live import drawn
+        from reading.output import drawn
 
         click.echo(drawn(store, chosen), color=True)
     else:
@@ -116,7 +144,7 @@ def main() -> int:
         problem, code = error, 2
     except (ringbuf.RingbufError, PermissionError) as error:
         problem, code = error, 3
-    from reading.live import sentence
+    from reading.output import sentence
 
     click.echo(f"market-read: {sentence(problem)}", err=True)
     return code

@@ -13,7 +13,17 @@ from .counting import counted
 from .selection import DEMO_SEGMENT, FIRST_STAT, PRICES, Row, rows
 from .text import NONE, Painted, age, compact, digits_for, fixed, flow, magnitude, paint
 
-__all__ = ["table"]
+__all__ = [
+    "Column",
+    "blocks_of",
+    "columns_of",
+    "headline",
+    "hints",
+    "lines_of",
+    "origin_of",
+    "table",
+    "total_width",
+]
 
 LOW, HIGH = 30.0, 70.0
 """Below and above, an RSI is marked."""
@@ -23,18 +33,24 @@ _WIDTHS = {"vol": 7, "ATR": 6, "RSI": 6, "sta": 7, "age": 6}
 
 
 @dataclass
-class _Column:
+class Column:
     """A column of the table: `rank` 0 is always there, higher ones while there is room."""
 
     name: str
     rank: int = 0
     left: bool = False
     cells: Sequence[Painted] = ()
+    least: int = 0
 
     @property
     def width(self) -> int:
-        least = _WIDTHS.get(self.name[:3], 0)
-        return max(least, len(self.name), *(len(text) for text, _ in self.cells))
+        """As wide as its widest text, and its neighbours in time: at least `least`."""
+        return max(
+            self.least,
+            _WIDTHS.get(self.name[:3], 0),
+            len(self.name),
+            *(len(text) for text, _ in self.cells),
+        )
 
 
 def table(
@@ -44,6 +60,7 @@ def table(
     stats: Sequence[str] = (),
     last: int | None = None,
     closed: bool = False,
+    sort: str | None = None,
     width: int | None = None,
     height: int | None = None,
     color: bool = False,
@@ -55,45 +72,61 @@ def table(
 
     In `width` characters (None: as many as it takes) open, high and low give way first, then
     ATR's percentage, trades and volume; stats never do: what does not fit follows in another
-    block. In `height` lines (None: any number) the newest rows of the first markets that fit.
-    Raises UnknownName.
+    block. In `height` lines (None: any number) the newest rows of the first markets that fit; what
+    has been counted, the hints and the last blocks give way before the last row does, and less than
+    one block of one row there never is. Raises UnknownName.
     """
-    found = rows(store, markets=markets, stats=stats, last=last, closed=closed)
+    found = rows(store, markets=markets, stats=stats, last=last, closed=closed, sort=sort)
+    total = len(found)
     units = {column["name"]: column["unit"] for column in store.document["columns"]}
-    lines = flow(_headline(store), " · ", width, color)
+    top = flow(headline(store), " · ", width, color)
+    notes = [(note, "stale")] if note else []
+    tallies: list[str] = []
     if counts and store.life == "running":
         told = [(part, "faint") for part in counted(store.health()["counters"])]
-        lines += flow(told, " · ", width, color)
-    if note:
-        lines.append(paint(note, "stale", color))
-    bottom = _hints(found)
-    blocks = _blocks(_columns(found, units), width)
+        tallies = flow(told, " · ", width, color)
+    bottom = flow(hints(found), "   ", width, color)
+    blocks = blocks_of(columns_of(found, units), width)
     if height is not None:
+        room = height - len(top) - len(notes)
         # A block takes two lines more than its rows: its head and the empty one above it.
-        foot = len(flow(bottom, "   ", width, color)) or 1
-        shown = _fitting(found, max(1, (height - len(lines) - foot) // len(blocks) - 2))
-        if len(shown) < len(found):
-            rest = len(found) - len(shown)
-            more = f"{rest} more row{'s' * (rest > 1)}"
-            bottom = [(f"… {more}: a higher window or --market shows them", "faint")]
-            found, blocks = shown, _blocks(_columns(shown, units), width)
+        if room < len(tallies) + len(bottom) + len(blocks) * (len(found) + 2):
+            every = sum(len(block) - 2 for block in blocks)
+            bottom = _more(total, every, width, color)
+            if (room - len(tallies) - len(bottom)) // len(blocks) < 3:
+                tallies = []
+            if room - len(bottom) < 3:
+                bottom = []
+            room -= len(tallies) + len(bottom)
+            several = max(1, min(len(blocks), room // 3))
+            found = _fitting(found, max(1, room // several - 2))
+            blocks = blocks_of(columns_of(found, units), width)[:several]
+            if bottom:
+                columns = every - sum(len(block) - 2 for block in blocks)
+                bottom = _more(total - len(found), columns, width, color)
+    lines = [*top, *tallies, *(paint(text, style, color) for text, style in notes)]
     for block in blocks:
-        lines += ["", *_lines(block, color)]
-    return "\n".join([*lines, *flow(bottom, "   ", width, color)])
+        lines += ["", *lines_of(block, color)]
+    return "\n".join([*lines, *bottom])
 
 
-def _headline(store: ringbuf.Store) -> list[Painted]:
-    """Where the rows come from: store, source, writer, heartbeat; or that they are not live."""
-    source = store.source
-    words = [
-        str(value) if key == "network" else f"{key} {value}"
-        for key, value in source.items()
-        if "://" not in str(value)
+def _more(lines: int, columns: int, width: int | None, color: bool) -> list[str]:
+    """That so many rows and columns are left out, in words that wrap; nothing where none are."""
+    parts = [
+        f"{number} more {what}{'s' * (number > 1)}"
+        for number, what in ((lines, "row"), (columns, "column"))
+        if number
     ]
-    origin = ", ".join(words or map(str, source.values())) or "source unknown"
+    if not parts:
+        return []
+    text = f"… {' and '.join(parts)}: a larger window or --market shows them"
+    return flow([(word, "faint") for word in text.split()], " ", width, color)
+
+
+def headline(store: ringbuf.Store) -> list[Painted]:
+    """Where the rows come from: store, source, writer, heartbeat; or that they are not live."""
     writer, beat = f"writer {store.header.writer_pid}", f"{age(store.heartbeat_age)} ago"
-    parts = [("DEMO", "demo")] if store.name == DEMO_SEGMENT else []
-    parts += [(store.name, "strong"), (origin, "")]
+    parts = origin_of(store)
     if store.life == "stopped":
         return [*parts, (f"STOPPED, not live: {writer} ended {beat}", "stopped")]
     if store.life == "down":
@@ -103,17 +136,30 @@ def _headline(store: ringbuf.Store) -> list[Painted]:
     return [*parts, (writer, ""), (f"heartbeat {beat}", "")]
 
 
-def _columns(found: Sequence[Row], units: Mapping[str, str]) -> list[_Column]:
+def origin_of(store: ringbuf.Store) -> list[Painted]:
+    """The store's name and where its rows come from; that prices are invented, where they are."""
+    source = store.source
+    words = [
+        str(value) if key == "network" else f"{key} {value}"
+        for key, value in source.items()
+        if "://" not in str(value)
+    ]
+    origin = ", ".join(words or map(str, source.values())) or "source unknown"
+    parts = [("DEMO", "demo")] if store.name == DEMO_SEGMENT else []
+    return [*parts, (store.name, "strong"), (origin, "")]
+
+
+def columns_of(found: Sequence[Row], units: Mapping[str, str]) -> list[Column]:
     """The rows as columns of texts, in their order."""
     stats = list(found[0])[FIRST_STAT:-2]
-    columns = [_Column("market", left=True), _Column("UTC", left=True)]
-    columns += [_Column(name, rank=4) for name in PRICES[:3]]
-    columns += [_Column("close"), _Column("volume", rank=1), _Column("trades", rank=2)]
+    columns = [Column("market", left=True), Column("UTC", left=True)]
+    columns += [Column(name, rank=4) for name in PRICES[:3]]
+    columns += [Column("close"), Column("volume", rank=1), Column("trades", rank=2)]
     for stat in stats:
-        columns.append(_Column(stat))
+        columns.append(Column(stat))
         if stat.startswith("ATR"):
-            columns.append(_Column(f"{stat}%", rank=3))
-    columns += [_Column("status", left=True), _Column("age")]
+            columns.append(Column(f"{stat}%", rank=3))
+    columns += [Column("status", left=True), Column("age")]
 
     today = time.strftime("%Y-%m-%d", time.gmtime())
     days = {row["time"][:10] for row in found if row["time"]} | {today}
@@ -158,26 +204,26 @@ def _cells(
     return [*cells, (row["status"], row["status"]), (age(row["age_s"]), "")]
 
 
-def _blocks(columns: list[_Column], width: int | None) -> list[list[_Column]]:
+def blocks_of(columns: list[Column], width: int | None) -> list[list[Column]]:
     """The columns for `width` characters: one block where the lowest ranks do, else several."""
     if width is None:
         return [columns]
     chosen = columns
     for rank in (4, 3, 2, 1, 0):
         chosen = [column for column in columns if column.rank <= rank]
-        if _total(chosen) <= width:
+        if total_width(chosen) <= width:
             return [chosen]
     keys, rest = chosen[:2], chosen[2:]
     blocks = [[*keys, rest[0]]]
     for column in rest[1:]:
-        if _total([*blocks[-1], column]) <= width:
+        if total_width([*blocks[-1], column]) <= width:
             blocks[-1].append(column)
         else:
             blocks.append([*keys, column])
     return blocks
 
 
-def _lines(block: Sequence[_Column], color: bool) -> Iterator[str]:
+def lines_of(block: Sequence[Column], color: bool) -> Iterator[str]:
     """The lines of a block: names, then rows, with a gap between markets of several rows."""
 
     def line(texts: Iterable[Painted], style: str = "") -> str:
@@ -203,7 +249,7 @@ def _fitting(found: list[Row], room: int) -> list[Row]:
     return [row for group in groups for row in group[-max(1, each) :]][:room]
 
 
-def _hints(found: Sequence[Row]) -> list[Painted]:
+def hints(found: Sequence[Row]) -> list[Painted]:
     """What the signs in the table mean, where they occur."""
     reasons, signs = set(), set()
     for row in found:
@@ -227,7 +273,8 @@ def _market(row: Row) -> str:
     return str(row["market"])
 
 
-def _total(columns: Sequence[_Column]) -> int:
+def total_width(columns: Sequence[Column]) -> int:
+    """The width of a block of these columns."""
     return sum(column.width for column in columns) + 2 * (len(columns) - 1)
 
 

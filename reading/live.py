@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import click
 
 import ringbuf
 
-from .drawing import table
+from .board import Board
+from .output import colorful, drawn, on_terminal, sentence, window
 from .selection import Choice, Row, attach, rows, serialized
-from .text import paint
+from .terminal import Screen
 
-__all__ = ["drawn", "sentence", "watch"]
+__all__ = ["watch"]
 
 # At most so many frames a second; one a second where nothing happens, because ages grow.
-_FRAME_S, _IDLE_S, _SLICE_S = 0.25, 1.0, 0.1
+_FRAME_S, _IDLE_S, _SLICE_S = 0.25, 1.0, 0.05
 
 
 def watch(
@@ -31,6 +29,7 @@ def watch(
     stats: Sequence[str] = (),
     last: int | None = None,
     closed: bool = False,
+    sort: str | None = None,
     form: str = "table",
     seconds: float | None = None,
     stop: Callable[[], bool] | None = None,
@@ -47,7 +46,13 @@ def watch(
     terminal is in order by then. Raises what `ringbuf.attach` does, at the start only, and
     UnknownName.
     """
-    chosen: Choice = {"markets": markets, "stats": stats, "last": last, "closed": closed}
+    chosen: Choice = {
+        "markets": markets,
+        "stats": stats,
+        "last": last,
+        "closed": closed,
+        "sort": sort,
+    }
     screen = form == "table" and on_terminal()
     least = every if form == "table" and not screen else _FRAME_S
     end = math.inf if seconds is None else time.monotonic() + seconds
@@ -57,8 +62,22 @@ def watch(
 
     store, note, noted, text = attach(segment), "", 0.0, ""
     told: list[Row] = []
+    board, shown = Board(sort, sparks=_shows("▁")), False
+
+    def frame(final: bool = False) -> list[str]:
+        width, height = window()
+        return board.lines(
+            store,
+            chosen,
+            width=width,
+            height=height,
+            color=colorful(),
+            note=note,
+            final=final,
+        )
+
     try:
-        with _alternate_screen(screen):
+        with Screen(screen) as terminal:
             while True:
                 store, news = _follow(store)
                 now = time.monotonic()
@@ -72,21 +91,19 @@ def watch(
                         text = serialized(found, form, stream=True, first=not text)
                         click.echo(text, nl=False)
                 elif screen:
-                    size = shutil.get_terminal_size()
-                    text = drawn(store, chosen, height=size.lines - 1, note=note, counts=True)
-                    foot = paint("Ctrl-C ends", "faint", colorful())
-                    click.echo(_frame([*text.split("\n"), foot]), nl=False, color=True)
+                    board.keys = terminal.reads_keys
+                    click.echo(_frame(frame()), nl=False, color=True)
+                    shown = True
                 else:
                     gap = "\n" if text else ""
                     text = drawn(store, chosen, note=note, counts=True)
                     click.echo(gap + text)
-                if over():
+                if over() or _pause(store, terminal, board, now + least, over):
                     break
-                _pause(store, now + least, now + max(least, _IDLE_S), over)
     finally:
+        if shown:
+            click.echo("\n".join(frame(final=True)), color=True)
         store.close()
-        if screen and text:
-            click.echo(text, color=True)
 
 
 def _follow(store: ringbuf.Store) -> tuple[ringbuf.Store, str]:
@@ -106,26 +123,25 @@ def _follow(store: ringbuf.Store) -> tuple[ringbuf.Store, str]:
     return fresh, "The store was replaced; attached to the new one." if replaced else ""
 
 
-def _pause(store: ringbuf.Store, earliest: float, latest: float, over: Callable[[], bool]) -> None:
-    """Sleep until `earliest`, then until something is published, at most until `latest`."""
-    while (now := time.monotonic()) < latest and not over():
-        if now < earliest:
-            time.sleep(min(_SLICE_S, earliest - now))
-        elif store.wait(min(_SLICE_S, latest - now)):
-            return
-
-
-@contextlib.contextmanager
-def _alternate_screen(wanted: bool) -> Iterator[None]:
-    """The terminal's other screen, without cursor and line wrap; afterwards all is as before."""
-    if not wanted:
-        yield
-        return
-    click.echo("\x1b[?1049h\x1b[?25l\x1b[?7l", nl=False, color=True)
-    try:
-        yield
-    finally:
-        click.echo("\x1b[?7h\x1b[?25h\x1b[?1049l", nl=False, color=True)
+def _pause(
+    store: ringbuf.Store,
+    terminal: Screen,
+    board: Board,
+    earliest: float,
+    over: Callable[[], bool],
+) -> bool:
+    """Sleep until `earliest`, then until something is published, or a key is pressed, at most a
+    second or until `earliest`; is the view to end?
+    """
+    latest = max(earliest, time.monotonic() + _IDLE_S)
+    while (now := time.monotonic()) < latest and not over() and not terminal.settle():
+        keys = terminal.keys(min(_SLICE_S, earliest - now) if now < earliest else 0.0)
+        if keys:
+            ends = [board.press(key) for key in keys]
+            return any(ends)
+        if now >= earliest and store.wait(min(_SLICE_S, latest - now)):
+            return False
+    return False
 
 
 def _frame(lines: Iterable[str]) -> str:
@@ -134,34 +150,10 @@ def _frame(lines: Iterable[str]) -> str:
     return f"\x1b[?2026h\x1b[H{body}\x1b[J\x1b[?2026l"
 
 
-def drawn(
-    store: ringbuf.Store,
-    chosen: Choice,
-    *,
-    height: int | None = None,
-    note: str = "",
-    counts: bool = False,
-) -> str:
-    """The table as stdout can show it: in colour and its width on a terminal, whole elsewhere."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return table(
-        store, **chosen, width=width, height=height, color=colorful(), note=note, counts=counts
-    )
-
-
-def on_terminal() -> bool:
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def colorful() -> bool:
-    return on_terminal() and not os.environ.get("NO_COLOR")
-
-
-def sentence(error: Exception) -> str:
-    """What went wrong, in one line for a person."""
-    if isinstance(error, PermissionError):
-        return (
-            f"not allowed to read {error.filename}: be the user that runs its service, or have it "
-            f"set MONITOR_SEGMENT_MODE=0644"
-        )
-    return error.format_message() if isinstance(error, click.ClickException) else str(error)
+def _shows(text: str) -> bool:
+    """Has stdout's encoding these characters?"""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True

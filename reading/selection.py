@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 import ringbuf
 
+from .sorting import ordered
+
 __all__ = [
     "DEMO_SEGMENT",
     "FIRST_STAT",
@@ -46,6 +48,7 @@ class Choice(TypedDict):
     stats: Sequence[str]
     last: int | None
     closed: bool
+    sort: str | None
 
 
 def attach(segment: str | None) -> ringbuf.Store:
@@ -66,11 +69,13 @@ def rows(
     stats: Sequence[str] = (),
     last: int | None = None,
     closed: bool = False,
+    sort: str | None = None,
 ) -> list[Row]:
     """The newest `last` rows (one) of each market, oldest first, with the keys of the JSON output.
 
     The rows of a market are one consistent copy. Without `markets` or `stats`: all of them. A
-    market without rows gives one of None. Raises UnknownName.
+    market without rows gives one of None. `sort` orders the markets, see `sorting.ordered`. Raises
+    UnknownName.
     """
     known = store.columns[store.columns.index("flags") + 1 :]
     named = [*store, *(ring.alias for ring in store.values())]
@@ -94,7 +99,7 @@ def rows(
             {**first, **dict(zip(columns, values, strict=True)), **final}
             for values in zip(*columns.values(), strict=True)
         ]
-    return found
+    return ordered(found, sort)
 
 
 def _values(copy: npt.NDArray[np.void], stats: Sequence[str]) -> dict[str, list[Any]]:

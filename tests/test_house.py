@@ -54,6 +54,7 @@ ROOMS: dict[str, set[str]] = {
     "monitor.exchange": {"aiohttp", "anyio", "msgspec", "numpy"},
     "read": {"click", "reading", "ringbuf"},
     "reading": {"click", "numpy", "ringbuf"},
+    "reading.picture": {"click", "matplotlib", "numpy", "ringbuf"},
 }
 
 

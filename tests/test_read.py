@@ -346,3 +346,78 @@ def test_a_live_table_says_what_the_service_has_counted(segment_name: str) -> No
         with attach(segment_name) as found:
             assert "frames 12,345 · stalls 2\n" in table(found, counts=True)
             assert "frames" not in table(found)
+
+
+def wide(name: str, markets: int) -> StoreSpec:
+    """Many markets, and so many stats that they need several blocks."""
+    series = tuple(Series(f"m{k:03d}usd_perp", f"M{k:03d}") for k in range(markets))
+    stats = tuple(Column(f"EMA{k}_hlc3", unit="price") for k in range(10, 24))
+    return StoreSpec(
+        name,
+        series,
+        COLUMNS[:8] + stats,
+        60,
+        60_000,
+        source={"network": "testnet", "api_url": "http://127.0.0.1:1"},
+        statuses=STATUSES,
+        counters=("frames", "stalls", "lag_p50_ms", "lag_p99_ms", "corrected", "rejected"),
+    )
+
+
+def visible(text: str) -> list[str]:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text).split("\n")
+
+
+@pytest.mark.parametrize("markets", [1, 3, 40])
+@pytest.mark.parametrize("last", [None, 7])
+def test_a_table_keeps_to_its_window(segment_name: str, markets: int, last: int | None) -> None:
+    with create(wide(segment_name, markets)) as writer:
+        values = {"close": 85_827.5, "volume": 2.5, "trades": 3, "flags": 6}
+        stats = {f"EMA{k}_hlc3": 85_001.5 for k in range(10, 24)}
+        for market in range(markets):
+            for k in range(9):
+                writer.put(market, MINUTE + k, {**values, **stats})
+        writer.counters[:6] = 12_345
+        writer.set_state(layout.RUNNING)
+        with attach(segment_name) as found:
+            whole = table(found, last=last, width=200, counts=True)
+            for width in (46, 54, 80):
+                least = len(visible(table(found, last=last, width=width, height=1)))
+                for height in (*range(least, 16), 31, 59):
+                    lines = visible(
+                        table(found, last=last, width=width, height=height, color=True, counts=True)
+                    )
+                    assert len(lines) <= height, (width, height)
+                    assert any(line.startswith("m000usd_perp") for line in lines)
+                    assert all(len(line) <= width for line in lines), (width, height)
+            enough = len(whole.split("\n"))
+            same = table(found, last=last, width=200, height=enough, counts=True)
+            # Without the heartbeat's age.
+            assert same.split("\n")[1:] == whole.split("\n")[1:]
+
+
+def test_what_a_low_window_leaves_out_is_said(segment_name: str) -> None:
+    with create(wide(segment_name, 3)) as writer:
+        writer.put(0, MINUTE, {"close": 1.0, "trades": 3, "flags": 6})
+        with attach(segment_name) as found:
+            text = " ".join(visible(table(found, width=50, height=8)))
+            assert re.search(
+                r"… \d more rows? and \d+ more columns: a larger window or --market shows", text
+            )
+            assert "more column" not in table(found, width=200, height=8)
+
+
+def test_blocks_hold_every_stat_once_and_begin_with_market_and_time(segment_name: str) -> None:
+    with create(wide(segment_name, 2)) as writer:
+        writer.put(0, MINUTE, {"close": 1.0, "trades": 3, "flags": 6})
+        with attach(segment_name) as found:
+            heads = [
+                line.split()
+                for line in visible(table(found, width=60))
+                if line.startswith("market ")
+            ]
+    assert len(heads) > 2
+    assert all(head[:2] == ["market", "UTC"] for head in heads)
+    named = [name for head in heads for name in head[2:]]
+    stats = [f"EMA{k}_hlc3" for k in range(10, 24)]
+    assert named == ["close", *stats, "status", "age"]
