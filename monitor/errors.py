@@ -12,6 +12,7 @@
     ├── ProtocolError          the exchange's answer is not what it should be
     ├── RestError              a REST request failed for good
     ├── SourceChanged          the exchange that answers is not the one that filled the store
+    ├── ArchiveRefused         what is in MONITOR_ARCHIVE must not be written to, or be read
     └── SeveralProblems        errors of different kinds, all that were found
 """
 
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 __all__ = [
     "AmbiguousMarket",
+    "ArchiveRefused",
     "DelistedMarket",
     "MarketError",
     "MonitorError",
@@ -185,6 +187,21 @@ class SourceChanged(MonitorError):
         return (
             f"the embedded exchange at {self.url} was started anew: found run {self.found}, "
             f"expected {self.expected}; start the service again as well"
+        )
+
+
+class ArchiveRefused(MonitorError):
+    """The archive is in use, or of another version."""
+
+    def __init__(self, found: str, expected: str) -> None:
+        super().__init__(found, expected)
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return (
+            f"MONITOR_ARCHIVE: found {self.found}, expected {self.expected}; "
+            f"choose another folder, or none"
         )
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskStatus
@@ -24,6 +25,7 @@ from indicators import Plan
 from ringbuf import layout
 from ringbuf.writer import Writer
 
+from .archive.available import require
 from .asking import Asking
 from .backoff import delays
 from .book import INTERVAL_MS
@@ -47,6 +49,9 @@ from .stalls import Stalls, day_volumes, places
 from .store import plan_of, source_of, spec_of
 from .warming import warm
 from .wire import Embedded
+
+if TYPE_CHECKING:
+    from .archive.task import Archiving
 
 __all__ = ["Service", "greet", "run"]
 
@@ -73,7 +78,7 @@ class Service:
     """A running service over one store; made once the exchange has answered.
 
     It is the sockets' `Listener`. `beacon` is a busy market whose block times set the clock;
-    `deeper` as in `Engine`.
+    `deeper` as in `Engine`; `archiving` runs beside it.
     """
 
     def __init__(
@@ -88,8 +93,10 @@ class Service:
         beacon: str,
         *,
         deeper: bool = False,
+        archiving: Archiving | None = None,
     ) -> None:
         self._settings = settings
+        self._archiving = archiving
         self._markets = markets
         self._writer = writer
         self._client = client
@@ -212,6 +219,8 @@ class Service:
             alone = [market for market in self._living if market.coin not in paired]
             tasks.start_soon(self._stalls.weigh, alone)
             tasks.start_soon(self._listing.watch)
+            if self._archiving is not None:
+                tasks.start_soon(self._archiving.run, self.engine.book, self._clock.rate)
             await self._asking.run(tasks)
 
     @property
@@ -282,6 +291,8 @@ class Service:
     def _measure(self) -> None:
         """The counters that say how things are, not how often they happened."""
         counters, ledgers = self._counters, self.engine.book.ledgers
+        if self._archiving is not None:
+            self._archiving.count(counters)
         counters["rest_requests"] = self._client.requests
         counters["rest_weight"] = self._weights.total
         counters["rest_weight_minute"] = self._weights.spent(self._clock.now_ms())
@@ -338,6 +349,14 @@ async def _until(
             return
 
 
+def _archiving(settings: Settings, source: dict[str, Any]) -> Archiving | None:
+    if settings.archive is None:
+        return None
+    from .archive.task import Archiving
+
+    return Archiving(settings.archive, source)
+
+
 async def run(settings: Settings) -> None:
     """The service from its start to a signal.
 
@@ -345,6 +364,8 @@ async def run(settings: Settings) -> None:
     """
     for warning in settings.warnings:
         log.warning("%s", warning)
+    if settings.archive is not None:
+        require(settings.archive)
     stats = plan_of(settings)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
@@ -358,13 +379,19 @@ async def run(settings: Settings) -> None:
                 embedded, markets, beacon = await _meet(settings, client, clock, interim.begin)
             within_subscriptions(settings, markets)
             # Only now: what is wrong with the settings is told before anybody waits for a compiler.
+            source = source_of(settings, embedded)
+            archiving = _archiving(settings, source)
+            if archiving is not None:
+                stack.callback(archiving.close)
             warm(stats)
-            spec = spec_of(settings, markets, stats, source_of(settings, embedded))
+            spec = spec_of(settings, markets, stats, source)
             held = interim.end()
             if held is not None:
                 stack.callback(held.close)
             writer, opening = open_for(settings, spec, stats, held)
             stack.enter_context(writer)
+            if archiving is not None:
+                await archiving.fill(writer, stats, clock)
             async with InfoClient(settings.api_url, weights, clock) as client:
                 service = Service(
                     settings,
@@ -375,7 +402,9 @@ async def run(settings: Settings) -> None:
                     clock,
                     weights,
                     beacon,
-                    deeper=opening.deeper,
+                    # With an archive, the store itself says which markets are to be asked for.
+                    deeper=opening.deeper and archiving is None,
+                    archiving=archiving,
                 )
                 await service.run()
     log.info("stopped")
