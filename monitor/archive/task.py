@@ -22,7 +22,7 @@ import anyio.to_thread
 
 from indicators import Plan
 from monitor.book import INTERVAL_MS, Book
-from monitor.clock import ExchangeClock
+from monitor.clock import Clock
 from monitor.errors import ArchiveRefused, Problem, SettingsError
 from monitor.logs import RateLimited
 from ringbuf.layout import WORD
@@ -104,7 +104,7 @@ class Archiving:
 
     # -- at the start --------------------------------------------------------------------------
 
-    async def fill(self, writer: Writer, stats: Plan, clock: ExchangeClock) -> None:
+    async def fill(self, writer: Writer, stats: Plan, clock: Clock) -> None:
         """Put archived rows in front of what the store has, where they reach further than REST.
 
         Raises ArchiveRefused for files of another version.
