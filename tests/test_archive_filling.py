@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
@@ -101,9 +99,7 @@ def test_a_store_without_rows_holds_none() -> None:
 def test_a_store_holds_one_run_from_its_origin() -> None:
     desk = kit.filled(history=HISTORY, rest_from=BAR - 7)
     there = held(desk.engine.book.writer, 0)
-    assert there is not None
-    assert (there.first, there.newest) == (BAR - 7, BAR)
-    assert math.isnan(there.carried)
+    assert there == Held(BAR - 7, BAR)
 
 
 def test_a_store_with_a_hole_is_for_rest_to_mend() -> None:

@@ -35,12 +35,12 @@ _CLOSE = 3
 class Held:
     """The rows that a store has of a market: the bars first..newest, one run. -1, -1: none.
 
-    carried: the close of the first one, where it was carried from a row before it; else NaN.
+    carried: the close of the first one, where it was carried from a row before it.
     """
 
     first: int = -1
     newest: int = -1
-    carried: float = float("nan")
+    carried: float | None = None
 
 
 def held(writer: Writer, market: int) -> Held | None:
@@ -59,7 +59,7 @@ def held(writer: Writer, market: int) -> Held | None:
     if not rows.known.all():
         return None
     carried = rows.flags[0] & CARRIED != 0
-    return Held(first, newest, float(rows.prices[0, _CLOSE]) if carried else float("nan"))
+    return Held(first, newest, float(rows.prices[0, _CLOSE]) if carried else None)
 
 
 def usable(run: Minutes, there: Held, now_bar: int, depth: int) -> bool:
@@ -72,8 +72,8 @@ def usable(run: Minutes, there: Held, now_bar: int, depth: int) -> bool:
         return False
     last = int(run.bars[-1])
     if there.newest >= 0:
-        meets = np.isnan(there.carried) or there.carried == run.prices[-1, _CLOSE]
-        return last == there.first - 1 and bool(meets)
+        meets = there.carried is None or there.carried == float(run.prices[-1, _CLOSE])
+        return last == there.first - 1 and meets
     return last + 1 >= now_bar - RETENTION + MARGIN
 
 
