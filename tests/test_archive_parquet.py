@@ -130,6 +130,12 @@ def test_columns_of_other_types_are_refused() -> None:
         decode(LABEL, written(without))
 
 
+def test_rows_of_another_coin_under_the_right_name_are_refused() -> None:
+    other = encode(dataclasses.replace(LABEL, coin="ETH"), minutes())
+    with pytest.raises(Damaged, match=r"found rows of \['ETH'\], expected 'BTC'"):
+        decode(LABEL, with_document(other, coin="BTC"))
+
+
 def test_values_that_are_missing_are_refused() -> None:
     data = encode(LABEL, minutes())
     with pytest.raises(Damaged):

@@ -120,6 +120,19 @@ def test_a_correction_of_archived_rows_is_archived(desk: kit.Desk, tmp_path: Pat
     archiving.close()
 
 
+def test_a_correction_of_a_day_that_is_over_is_archived(desk: kit.Desk, tmp_path: Path) -> None:
+    archiving = Archiving(tmp_path, MAINNET)
+    midnight = (TODAY + 1) * BARS_A_DAY
+    live_minutes(desk, midnight + 5 - desk.bar)
+    look(archiving, desk)
+    desk.rest[midnight - 3] = kit.candle("C0", midnight - 3, 555.0, 9)
+    live_minutes(desk, 1)
+    look(archiving, desk)
+    rows = there(tmp_path)
+    assert rows.prices[rows.bars == midnight - 3, 3] == 555.0
+    archiving.close()
+
+
 def test_rows_that_the_store_no_longer_has_stay_archived(desk: kit.Desk, tmp_path: Path) -> None:
     archiving = Archiving(tmp_path, MAINNET)
     look(archiving, desk)

@@ -71,7 +71,7 @@ def encode(label: Label, minutes: Minutes) -> bytes:
         **{n: pa.array(np.ascontiguousarray(minutes.prices[:, k])) for k, n in enumerate(_PRICES)},
         "trades": pa.array(minutes.trades),
         "carried": pa.array(minutes.carried),
-        "coin": pa.array([label.coin] * len(minutes), pa.string()),
+        "coin": pa.repeat(pa.scalar(label.coin, pa.string()), len(minutes)),
     }
     schema = _SCHEMA.with_metadata({METADATA_KEY: json.dumps(document).encode()})
     sink = pa.BufferOutputStream()
