@@ -91,6 +91,9 @@ COUNTERS: Final = (
     "lag_p50_ms",
     "lag_p99_ms",
     "names_restored",
+    "archived",
+    "archive_errors",
+    "archive_damaged",
 )
 
 _COLUMN = {name: position for position, name in enumerate(CANDLE_COLUMNS)}

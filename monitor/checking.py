@@ -13,6 +13,7 @@ from ringbuf import RingbufError, segment
 from ringbuf.spec import Geometry
 
 from . import sharing
+from .archive.available import require
 from .budget import WeightBudget, weight_of
 from .clock import ExchangeClock
 from .errors import (
@@ -71,6 +72,11 @@ async def run(settings: Settings) -> None:
     resolution: Resolution | None = None
     problems: list[Exception] = []
     stats = _stats(settings, problems)
+    if settings.archive is not None:
+        try:
+            require(settings.archive)
+        except SettingsError as error:
+            problems.append(error)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     embedded: Embedded | None = None
@@ -109,6 +115,7 @@ async def run(settings: Settings) -> None:
         ("segment", f"{settings.segment}, mode {settings.segment_mode:04o}"),
         ("memory", f"{_mib(needed)} of /dev/shm, which has {_mib(free)} free of {_mib(total)}"),
         ("", f"a change of markets, stats or history needs {_mib(2 * needed)} for a moment"),
+        ("archive", str(settings.archive or "off")),
         ("first fill", f"about {fill_ms / 1000:.0f} s of waiting for the REST budget"),
     ]
     for label, text in lines:

@@ -87,6 +87,8 @@ def _settings(urls: dict[str, str], markets: str | None) -> dict[str, object]:
         "MONITOR_SEGMENT": SEGMENT,
         "MONITOR_WS_URL": urls["ws_url"],
         "MONITOR_API_URL": urls["api_url"],
+        # Invented prices do not belong beside real ones, whatever a .env here says.
+        "MONITOR_ARCHIVE": "off",
         "MONITOR_LOG_LEVEL": os.environ.get("MONITOR_LOG_LEVEL", "ERROR"),
     }
     if markets:

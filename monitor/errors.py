@@ -13,6 +13,7 @@
     ├── RestError              a REST request failed for good
     ├── ForeignFile            a file under a store's name is not a store
     ├── SourceChanged          the exchange that answers is not the one that filled the store
+    ├── ArchiveRefused         what is in MONITOR_ARCHIVE must not be written to, or be read
     └── SeveralProblems        errors of different kinds, all that were found
 """
 
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 __all__ = [
     "AmbiguousMarket",
+    "ArchiveRefused",
     "DelistedMarket",
     "ForeignFile",
     "MarketError",
@@ -205,6 +207,21 @@ class ForeignFile(MonitorError):
             f"{self.path}: found {self.found}, expected a store ({self.expected}); nothing was "
             f"removed: if it can go, ask again with --force (python -m monitor store clean "
             f"--force {self.name})"
+        )
+
+
+class ArchiveRefused(MonitorError):
+    """The archive is in use, or of another version."""
+
+    def __init__(self, found: str, expected: str) -> None:
+        super().__init__(found, expected)
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return (
+            f"MONITOR_ARCHIVE: found {self.found}, expected {self.expected}; "
+            f"choose another folder, or none"
         )
 
 

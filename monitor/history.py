@@ -123,24 +123,27 @@ class History:
         silent = ledger.traded <= self.book.controls[market, _CONFIRMED]
         if silent and not unsure and now_ms < ledger.checked_ms + RECHECK_MS:
             return None
-        first = self._unconfirmed(market, last)
+        first = self._unconfirmed(market, last, settled)
         if last < first:
             return None
         if not (silent or unsure) and not self.book.rows(market, first, last).trades.any():
             return None  # it was traded in a minute that is asked about later
-        first = max(first - RECHECK_BARS, self._rememberable(market, last))
+        first = max(first - RECHECK_BARS, self._rememberable(market, last, settled))
         return Ask(market, "confirm", first, last, settled, ledger.traded)
 
-    def _unconfirmed(self, market: int, last: int) -> int:
+    def _unconfirmed(self, market: int, last: int, settled: int) -> int:
         """The first bar that REST has not confirmed, but could."""
         confirmed = int(self.book.controls[market, _CONFIRMED])
-        return max(confirmed + 1, self._rememberable(market, last))
+        return max(confirmed + 1, self._rememberable(market, last, settled))
 
-    def _rememberable(self, market: int, last: int) -> int:
-        """The first bar that both the ring and REST still have when REST is asked up to `last`."""
+    def _rememberable(self, market: int, last: int, settled: int) -> int:
+        """The first bar that both the ring and REST still have when REST is asked up to `last`.
+
+        REST counts from the newest bar there is, `settled` or later, which may be far ahead.
+        """
         origin = int(self.book.controls[market, _ORIGIN])
         # What REST no longer has is no news, and an answer may come late.
-        return max(origin, self.book.oldest(last), last + 1 - RETENTION + _MARGIN)
+        return max(origin, self.book.oldest(last), max(last, settled) + 1 - RETENTION + _MARGIN)
 
     def sent(self, ask: Ask) -> None:
         """`ask` is under way: it is not wanted again before `answer` or `failed`."""
@@ -287,7 +290,7 @@ class History:
         begins = found.lost or not ledger.filled or int(control[_ORIGIN]) > first or newest < 0
         origin = first if begins else int(control[_ORIGIN])
         closed = min(last, ask.settled)
-        reaches = begins or first <= self._unconfirmed(market, closed)
+        reaches = begins or first <= self._unconfirmed(market, closed, ask.settled)
         # Rows of a market without its history have no stats, whatever they hold.
         stepped = found.first + found.differs if ledger.filled else first
         behind = newest >= 0 and found.added > 0 and (first < start or found.lost)

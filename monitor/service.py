@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -25,6 +26,7 @@ from indicators import Plan
 from ringbuf import layout
 from ringbuf.writer import Writer
 
+from .archive.available import require
 from .asking import Asking
 from .backoff import delays
 from .book import INTERVAL_MS
@@ -48,6 +50,9 @@ from .stalls import Stalls, day_volumes, places
 from .store import plan_of, source_of, spec_of
 from .warming import warm
 from .wire import Embedded
+
+if TYPE_CHECKING:
+    from .archive.task import Archiving
 
 __all__ = ["Service", "greet", "run"]
 
@@ -76,7 +81,7 @@ class Service:
     """A running service over one store; made once the exchange has answered.
 
     It is the sockets' `Listener`. `beacon` is a busy market whose block times set the clock;
-    `deeper` as in `Engine`.
+    `deeper` as in `Engine`; `archiving` runs beside it.
     """
 
     def __init__(
@@ -91,8 +96,10 @@ class Service:
         beacon: str,
         *,
         deeper: bool = False,
+        archiving: Archiving | None = None,
     ) -> None:
         self._settings = settings
+        self._archiving = archiving
         self._markets = markets
         self._writer = writer
         self._client = client
@@ -218,6 +225,8 @@ class Service:
             tasks.start_soon(self._stalls.look)
             tasks.start_soon(self._stalls.weigh, self._weighed(paired))
             tasks.start_soon(self._listing.watch)
+            if self._archiving is not None:
+                tasks.start_soon(self._archiving.run, self.engine.book, self._clock.rate)
             await self._asking.run(tasks)
 
     @property
@@ -301,6 +310,8 @@ class Service:
     def _measure(self) -> None:
         """The counters that say how things are, not how often they happened."""
         counters, ledgers = self._counters, self.engine.book.ledgers
+        if self._archiving is not None:
+            self._archiving.count(counters)
         counters["rest_requests"] = self._client.requests
         counters["rest_weight"] = self._weights.total
         counters["rest_weight_minute"] = self._weights.spent(self._clock.now_ms())
@@ -357,6 +368,14 @@ async def _until(
             return
 
 
+def _archiving(settings: Settings, source: dict[str, Any]) -> Archiving | None:
+    if settings.archive is None:
+        return None
+    from .archive.task import Archiving
+
+    return Archiving(settings.archive, source)
+
+
 async def run(settings: Settings) -> None:
     """The service from its start to a signal.
 
@@ -364,6 +383,8 @@ async def run(settings: Settings) -> None:
     """
     for warning in settings.warnings:
         log.warning("%s", warning)
+    if settings.archive is not None:
+        require(settings.archive)
     stats = plan_of(settings)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_until, (signal.SIGINT, signal.SIGTERM), tasks.cancel_scope)
@@ -387,15 +408,21 @@ async def _serve(settings: Settings, stats: Plan) -> bool:
                 embedded, markets, beacon = await _meet(settings, client, clock, interim.begin)
             within_subscriptions(settings, markets)
             # Only now: what is wrong with the settings is told before anybody waits for a compiler.
+            source = source_of(settings, embedded)
+            archiving = _archiving(settings, source)
+            if archiving is not None:
+                stack.callback(archiving.close)
             # In a thread: the heartbeat of what is served in the meantime goes on.
             await anyio.to_thread.run_sync(warm, stats)
-            spec = spec_of(settings, markets, stats, source_of(settings, embedded))
+            spec = spec_of(settings, markets, stats, source)
             await name_is_free(settings.segment)
             held = interim.end()
             if held is not None:
                 stack.callback(held.close)
             writer, opening = open_for(settings, spec, stats, held)
             stack.enter_context(writer)
+            if archiving is not None:
+                await archiving.fill(writer, stats, clock)
             async with InfoClient(settings.api_url, weights, clock) as client:
                 service = Service(
                     settings,
@@ -406,7 +433,9 @@ async def _serve(settings: Settings, stats: Plan) -> bool:
                     clock,
                     weights,
                     beacon,
-                    deeper=opening.deeper,
+                    # With an archive, the store itself says which markets are to be asked for.
+                    deeper=opening.deeper and archiving is None,
+                    archiving=archiving,
                 )
                 await service.run()
             if service.nameless:

@@ -83,6 +83,7 @@ _EXPECTED = {
     "rest_burst": f"a whole number from MONITOR_REST_WEIGHT to {budget.REST_WEIGHT_LIMIT}",
     "subscriptions": f"a whole number from 2 to {budget.SUBSCRIPTIONS_LIMIT}",
     "redundant": "true or false",
+    "archive": "a folder, or off",
     "grace_ms": "a whole number of milliseconds from 0 to 30000",
 }
 
@@ -147,6 +148,8 @@ class Settings(BaseSettings):
     """Whether markets are subscribed on two sockets, as far as the subscriptions go."""
     grace_ms: int = Field(default=2_500, ge=0, le=30_000)
     """How long after a minute's end its last trades may still arrive before it counts as closed."""
+    archive: Path | None = None
+    """Folder for confirmed rows as Parquet files; None: they are kept in memory only."""
 
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 
@@ -234,6 +237,14 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.strip().upper() if isinstance(value, str) else value
+
+    @field_validator("archive", mode="before")
+    @classmethod
+    def _folder(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        return None if text.lower() in {"", "off"} else Path(text).expanduser()
 
     @field_validator("ws_url")
     @classmethod

@@ -47,4 +47,6 @@ _EVENTS = (
     "delisted",
     "offered",
     "renamed",
+    "archive_errors",
+    "archive_damaged",
 )

@@ -51,6 +51,7 @@ ROOMS: dict[str, set[str]] = {
     "ringbuf.kernels": {"numpy", "numba", "llvmlite"},
     "ringbuf.writer": {"numpy", "numba", "ringbuf"},
     "indicators": {"numpy", "numba", "llvmlite"},
+    "monitor.archive": {"anyio", "indicators", "monitor", "numpy", "pyarrow", "ringbuf"},
     "monitor.exchange": {"aiohttp", "anyio", "msgspec", "numpy"},
     "read": {"click", "reading", "ringbuf"},
     "reading": {"click", "numpy", "ringbuf"},
