@@ -24,6 +24,7 @@ from .errors import (
     SeveralProblems,
 )
 from .markets import Market, Resolution, resolve
+from .metrics import ready
 from .opening import kept_names
 from .rest import InfoClient
 from .rows import RETENTION
@@ -71,6 +72,10 @@ async def run(settings: Settings) -> None:
     resolution: Resolution | None = None
     problems: list[Exception] = []
     stats = _stats(settings, problems)
+    try:
+        ready(settings.metrics_file)
+    except SettingsError as error:
+        problems.append(error)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     embedded: Embedded | None = None

@@ -38,6 +38,7 @@ from .ledger import Stream
 from .listing import Listing
 from .logs import RateLimited
 from .markets import Market, resolve
+from .metrics import Exporter, ready
 from .opening import HEARTBEAT_S, Interim, kept_names, open_for
 from .protocol import Candle
 from .rest import InfoClient
@@ -345,12 +346,17 @@ async def run(settings: Settings) -> None:
     """
     for warning in settings.warnings:
         log.warning("%s", warning)
+    ready(settings.metrics_file)
     stats = plan_of(settings)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_until, (signal.SIGINT, signal.SIGTERM), tasks.cancel_scope)
         with ExitStack() as stack:
+            if settings.metrics_file is not None:
+                exporter = Exporter(settings.metrics_file, settings.segment)
+                tasks.start_soon(exporter.run)
+                stack.callback(exporter.close)  # entered first: the store is closed before
             interim = Interim(settings, tasks)
             stack.callback(interim.close)
             # Few attempts: what does not answer is told at once, and tried again all the same.

@@ -84,6 +84,7 @@ _EXPECTED = {
     "subscriptions": f"a whole number from 2 to {budget.SUBSCRIPTIONS_LIMIT}",
     "redundant": "true or false",
     "grace_ms": "a whole number of milliseconds from 0 to 30000",
+    "metrics_file": "the path of a file that ends in .prom",
 }
 
 
@@ -147,6 +148,8 @@ class Settings(BaseSettings):
     """Whether markets are subscribed on two sockets, as far as the subscriptions go."""
     grace_ms: int = Field(default=2_500, ge=0, le=30_000)
     """How long after a minute's end its last trades may still arrive before it counts as closed."""
+    metrics_file: Path | None = None
+    """Where to write metrics for Prometheus' node exporter; None: nowhere."""
 
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 

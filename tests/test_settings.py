@@ -41,6 +41,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "subscriptions": 800,
         "redundant": True,
         "grace_ms": 2_500,
+        "metrics_file": None,
     }
     assert settings.info_url == "https://api.hyperliquid.xyz/info"
     assert settings.warnings == ()
