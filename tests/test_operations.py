@@ -1,4 +1,4 @@
-"""The operator's page and the code say the same: log lines, metrics, conditions, exit codes, unit."""
+"""The operator's page and the code say the same: log lines, metrics, conditions, exit codes."""
 
 from __future__ import annotations
 
