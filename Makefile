@@ -118,12 +118,13 @@ bench: ## the benchmarks beside their peers (QUICK=1: only prove that they run)
 	"$$python" -m pytest benchmarks --benchmark-json=benchmarks/results/run.json $(BENCH_COLUMNS) $(ARGS)
 	exec "$$python" benchmarks/report.py
 
-lint: ## style, format, types, Dockerfile and import rules
+lint: ## style, format, types, Dockerfile, compose file and import rules
 	@$(call install,lint)
 	'$(BIN)/ruff' check .
 	'$(BIN)/ruff' format --check .
 	'$(BIN)/mypy'
 	if [ -x '$(BIN)/hadolint' ]; then '$(BIN)/hadolint' Dockerfile; else echo 'hadolint: not on this processor'; fi
+	'$(BIN)/check-jsonschema' --builtin-schema vendor.compose-spec compose.yaml
 	exec '$(BIN)/lint-imports' --no-cache --no-logo
 
 format: ## mend style and format where a tool can
