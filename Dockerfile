@@ -46,12 +46,14 @@ WORKDIR /app
 USER 10001:10001
 
 # numba wants to be able to write where its cache is, or refuses to cache at all. A volume starts
-# with what the image has there, and stays writable when the root file system is not.
+# with what the image has there, and stays writable when the root file system is not. One of an
+# older image is of no harm: each version of the code has its own folder in it.
 VOLUME /var/cache/monitor
 
 STOPSIGNAL SIGTERM
-# Docker knows 0 and 1 only; `status` says 3 for no service.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
+# Docker knows 0 and 1 only; `status` says 3 for no service. The first fill of hundreds of markets
+# takes minutes, and until then the store is degraded: that is a start, not a sickness.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=15m --retries=3 \
     CMD ["sh", "-c", "python -m monitor status >/dev/null || exit 1"]
 
 ENTRYPOINT ["python", "-m", "monitor"]

@@ -122,12 +122,13 @@ notebooks: ## execute the notebooks on the embedded exchange, and keep their out
 	@$(call install,notebook)
 	exec '$(BIN)/python' notebooks/execute.py $(ARGS)
 
-lint: ## style, format, types, Dockerfile and import rules
+lint: ## style, format, types, Dockerfile, compose file and import rules
 	@$(call install,lint)
 	'$(BIN)/ruff' check .
 	'$(BIN)/ruff' format --check .
 	'$(BIN)/mypy'
 	if [ -x '$(BIN)/hadolint' ]; then '$(BIN)/hadolint' Dockerfile; else echo 'hadolint: not on this processor'; fi
+	'$(BIN)/check-jsonschema' --builtin-schema vendor.compose-spec compose.yaml
 	exec '$(BIN)/lint-imports' --no-cache --no-logo
 
 format: ## mend style and format where a tool can

@@ -25,6 +25,7 @@ from .errors import (
     SeveralProblems,
 )
 from .markets import Market, Resolution, resolve
+from .metrics import ready
 from .opening import kept_names
 from .rest import InfoClient
 from .rows import RETENTION
@@ -77,6 +78,10 @@ async def run(settings: Settings) -> None:
             require(settings.archive)
         except SettingsError as error:
             problems.append(error)
+    try:
+        ready(settings.metrics_file)
+    except SettingsError as error:
+        problems.append(error)
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     embedded: Embedded | None = None
@@ -116,6 +121,7 @@ async def run(settings: Settings) -> None:
         ("memory", f"{_mib(needed)} of /dev/shm, which has {_mib(free)} free of {_mib(total)}"),
         ("", f"a change of markets, stats or history needs {_mib(2 * needed)} for a moment"),
         ("archive", str(settings.archive or "off")),
+        ("", f"in Docker: SHM_SIZE={_advised(needed)}m in .env, or --shm-size={_advised(needed)}m"),
         ("first fill", f"about {fill_ms / 1000:.0f} s of waiting for the REST budget"),
     ]
     for label, text in lines:
@@ -123,7 +129,7 @@ async def run(settings: Settings) -> None:
     for warning in (*settings.warnings, *resolution.warnings):
         click.echo(f"{'warning':11} {warning}")
     if needed > free:
-        advised = (total - free + 2 * needed) // 2**20 + 1
+        advised = _advised(needed, total - free)
         raise SettingsError(
             [
                 Problem(
@@ -134,6 +140,14 @@ async def run(settings: Settings) -> None:
                 )
             ]
         )
+
+
+def _advised(needed: int, taken: int = 0) -> int:
+    """MiB of /dev/shm for a store of `needed` bytes beside what is `taken`.
+
+    Twice the store: while a change of settings is carried over, the old and the new one exist.
+    """
+    return (taken + 2 * needed) // 2**20 + 1
 
 
 def _mib(size: int) -> str:

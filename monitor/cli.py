@@ -202,6 +202,9 @@ def check() -> None:
 
     with _plain_errors():
         settings = _load()
+        from monitor import compiled
+
+        compiled.keep_cache()
         from monitor import checking
 
         _serve(functools.partial(checking.run, settings))

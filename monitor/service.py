@@ -41,6 +41,7 @@ from .ledger import Stream
 from .listing import Listing
 from .logs import RateLimited
 from .markets import Market, resolve
+from .metrics import Exporter, ready
 from .opening import HEARTBEAT_S, Interim, give_up, kept_names, name_is_free, open_for
 from .protocol import Candle
 from .rest import InfoClient
@@ -385,6 +386,7 @@ async def run(settings: Settings) -> None:
         log.warning("%s", warning)
     if settings.archive is not None:
         require(settings.archive)
+    ready(settings.metrics_file)
     stats = plan_of(settings)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_until, (signal.SIGINT, signal.SIGTERM), tasks.cancel_scope)
@@ -400,6 +402,10 @@ async def _serve(settings: Settings, stats: Plan) -> bool:
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
     async with anyio.create_task_group() as tasks:
         with ExitStack() as stack:
+            if settings.metrics_file is not None:
+                exporter = Exporter(settings.metrics_file, settings.segment)
+                tasks.start_soon(exporter.run)
+                stack.callback(exporter.close)  # entered first: the store is closed before
             interim = Interim(settings, tasks)
             stack.callback(interim.close)
             await name_is_free(settings.segment)

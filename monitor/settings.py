@@ -85,6 +85,7 @@ _EXPECTED = {
     "redundant": "true or false",
     "archive": "a folder, or off",
     "grace_ms": "a whole number of milliseconds from 0 to 30000",
+    "metrics_file": "the path of a file that ends in .prom",
 }
 
 
@@ -150,6 +151,8 @@ class Settings(BaseSettings):
     """How long after a minute's end its last trades may still arrive before it counts as closed."""
     archive: Path | None = None
     """Folder for confirmed rows as Parquet files; None: they are kept in memory only."""
+    metrics_file: Path | None = None
+    """Where to write metrics for Prometheus' node exporter; None: nowhere."""
 
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 

@@ -42,6 +42,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "redundant": True,
         "grace_ms": 2_500,
         "archive": None,
+        "metrics_file": None,
     }
     assert settings.info_url == "https://api.hyperliquid.xyz/info"
     assert settings.warnings == ()
