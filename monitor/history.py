@@ -165,10 +165,13 @@ class History:
         book.controls[ask.market, _HEARD] = now_ns
         close_before = float("nan")
         if ask.kind == "last_close":
-            ledger.dormant = False
-            if ledger.traded > ask.last:
+            if ledger.traded >= ask.first:
+                ledger.dormant = False
                 return False  # it woke up meanwhile: REST lists its rows again
-            days = self._valid(ask, listed, now_ms, _DAY_MS)[0]
+            days, refused = self._valid(ask, listed, now_ms, _DAY_MS)
+            if refused >= 0 and self._again(ledger, now_ms):
+                return False
+            ledger.dormant = False
             if days:
                 if days[-1].open_ms // _DAY_MS > ask.first * INTERVAL_MS // _DAY_MS:
                     ledger.retry_ms = now_ms + RETRY_MS
@@ -176,10 +179,14 @@ class History:
                 close_before = days[-1].close
             listed = []
         valid, refused = self._valid(ask, listed, now_ms, INTERVAL_MS)
-        if refused >= 0 and ledger.filled:
-            if not self._beyond(ask, refused, now_ms):
+        if refused >= 0:
+            # What one damaged answer does not have, the next one may.
+            if self._again(ledger, now_ms):
                 return False
-            ask = replace(ask, first=refused + 1)
+            if ledger.filled:
+                if not self._beyond(ask, refused):
+                    return False
+                ask = replace(ask, first=refused + 1)
         rows = book.rows(ask.market, ask.first, ask.last)
         before = book.rows(ask.market, ask.first - 1, ask.first - 1)
         if ledger.filled and before.known[0]:
@@ -210,8 +217,17 @@ class History:
         if len(found.prices):
             return self._write(ask, found, now_ms)
         if not found.lagging:
-            self._nothing(ask, now_ms)
+            self._nothing(ask, refused >= 0, now_ms)
         return False
+
+    @staticmethod
+    def _again(ledger: Ledger, now_ms: float) -> bool:
+        """Is the same to be asked once more, as the answer had rows that cannot be?"""
+        if ledger.attempts >= PATIENCE:
+            return False
+        ledger.attempts += 1
+        ledger.retry_ms = now_ms + RETRY_MS
+        return True
 
     def _valid(
         self, ask: Ask, listed: Sequence[Candle], now_ms: float, interval_ms: int
@@ -236,17 +252,13 @@ class History:
                 refused = bar
         return valid, refused
 
-    def _beyond(self, ask: Ask, refused: int, now_ms: float) -> bool:
+    def _beyond(self, ask: Ask, refused: int) -> bool:
         """REST insists on a row that cannot be: may the rows behind it be placed all the same?
 
-        Not before it was asked again. Then the rows before it stay unconfirmed, and a hole that
-        cannot be filled begins the history anew.
+        The rows before it stay unconfirmed, and a hole that cannot be filled begins the history
+        anew.
         """
         ledger = self.book.ledgers[ask.market]
-        if ledger.attempts < PATIENCE:
-            ledger.attempts += 1
-            ledger.retry_ms = now_ms + RETRY_MS
-            return False
         if ask.kind == "confirm":
             control = self.book.controls[ask.market]
             control[_CONFIRMED] = max(int(control[_CONFIRMED]), refused)
@@ -255,10 +267,13 @@ class History:
         ledger.restart()
         return False
 
-    def _nothing(self, ask: Ask, now_ms: float) -> None:
-        """The exchange has no row of the market, and none was there before."""
+    def _nothing(self, ask: Ask, refused: bool, now_ms: float) -> None:
+        """The exchange has no row of the market, and none was there before.
+
+        `refused`: none that can be. So it was traded, and its last close is no row's before it.
+        """
         book, ledger = self.book, self.book.ledgers[ask.market]
-        if ask.kind == "fill" and ask.traded <= ask.last:
+        if ask.kind == "fill" and ask.traded <= ask.last and not refused:
             ledger.dormant = True  # not for as long as the history reaches: ever?
             return
         ledger.filled = True
