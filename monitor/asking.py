@@ -91,7 +91,8 @@ class Asking:
         except (RestError, ProtocolError, OSError) as error:
             book.counters["rest_errors"] += 1
             self._notes.log(f"rest {coin}", logging.WARNING, "history of %s: %s", coin, error)
-            history.failed(ask, self._clock.now_ms())
+            refused = isinstance(error, RestError) and error.refused
+            history.failed(ask, self._clock.now_ms(), refused=refused)
             return
         finally:
             self._under_way[ask.urgent] -= 1

@@ -25,7 +25,7 @@ __all__ = ["History"]
 SETTLE_MS: Final = 3_000.0
 """How long after a minute's end and grace REST is asked about it: it may lag behind the socket."""
 RETRY_MS: Final = 15_000.0
-"""Pause before the same question is asked again."""
+"""Pause before the same question is asked again; doubled each time that it was refused."""
 PATIENCE: Final = 4
 """Answers that lag behind the socket before the silence of the last one is believed."""
 
@@ -35,6 +35,7 @@ RECHECK_BARS: Final = 30
 """Confirmed rows that a request for newer ones asks again: they cost next to nothing, and nobody
 has proved that the exchange never corrects a row after it has listed it."""
 
+_DOUBLINGS: Final = 7
 _MARGIN: Final = 60
 
 _ORDER: Final = {"repair": 0, "last_close": 1, "fill": 2, "confirm": 3}
@@ -75,7 +76,10 @@ class History:
         asks = []
         for market, ledger in enumerate(self.book.ledgers):
             if ledger.asked is None and now_ms >= ledger.retry_ms:
-                if (missing := ledger.missing(self.book.depth, starts[market])) is None:
+                missing = ledger.missing(self.book.depth, starts[market])
+                if missing is None and ledger.delisted:
+                    missing = self._left_open(market, ledger)
+                if missing is None:
                     ask = self._confirmation(market, ledger, settled, now_ms)
                 else:
                     ask = self._ask(market, ledger, *missing, settled, ended)
@@ -83,6 +87,13 @@ class History:
                     asks.append(ask)
         asks.sort(key=_urgency)
         return asks
+
+    def _left_open(self, market: int, ledger: Ledger) -> tuple[int, int] | None:
+        """First and last bar of what nobody will close any more, as the market is delisted."""
+        first, last = ledger.certain + 1, self.book.newest(market)
+        if not ledger.filled or last < first or first <= self.book.oldest(last + 1):
+            return None
+        return first, last
 
     def _ask(
         self, market: int, ledger: Ledger, first: int, last: int, settled: int, ended: int
@@ -146,11 +157,16 @@ class History:
         """`ask` is under way: it is not wanted again before `answer` or `failed`."""
         self.book.ledgers[ask.market].asked = ask
 
-    def failed(self, ask: Ask, now_ms: float) -> None:
-        """`ask` got no answer: it will be wanted again after a pause."""
+    def failed(self, ask: Ask, now_ms: float, *, refused: bool = False) -> None:
+        """`ask` got no answer: it will be wanted again after a pause.
+
+        `refused`: the exchange would say the same again, as of a name that it does not know. What
+        is asked in vain takes from what can be had, so the pauses grow to half an hour.
+        """
         ledger = self.book.ledgers[ask.market]
         ledger.asked = None
-        ledger.retry_ms = now_ms + RETRY_MS
+        ledger.retry_ms = now_ms + RETRY_MS * 2 ** min(ledger.refusals, _DOUBLINGS)
+        ledger.refusals = ledger.refusals + 1 if refused else 0
 
     # -- answers -------------------------------------------------------------------------------
 
@@ -161,6 +177,7 @@ class History:
         """
         book, ledger = self.book, self.book.ledgers[ask.market]
         ledger.asked = None
+        ledger.refusals = 0
         ledger.checked_ms = now_ms
         book.controls[ask.market, _HEARD] = now_ns
         close_before = float("nan")

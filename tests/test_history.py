@@ -692,6 +692,43 @@ def test_what_is_under_way_is_not_wanted_and_what_failed_is_wanted_after_a_pause
     assert desk.asks()[0].kind == "fill"
 
 
+def test_what_is_refused_is_asked_ever_less_and_anew_once_there_was_an_answer() -> None:
+    desk = kit.Desk()
+    pauses = []
+    for _ in range(10):
+        (ask,) = desk.asks()
+        desk.engine.history.sent(ask)
+        desk.engine.history.failed(ask, desk.now, refused=True)
+        pauses.append(desk.engine.book.ledgers[0].retry_ms - desk.now)
+        desk.now += pauses[-1]
+    assert pauses == [RETRY_MS * 2**k for k in (0, 1, 2, 3, 4, 5, 6, 7, 7, 7)]
+    desk.answer(desk.asks()[0])
+    desk.lose()
+    desk.now += 2 * MINUTE
+    desk.regain()
+    (ask,) = desk.asks()
+    desk.engine.history.failed(ask, desk.now, refused=True)
+    assert desk.engine.book.ledgers[0].retry_ms == desk.now + RETRY_MS
+
+
+def test_the_row_that_was_open_when_a_market_was_delisted_is_closed_by_rest() -> None:
+    desk = kit.filled()
+    desk.go_to(BAR + 2)
+    desk.hear(trades=2)
+    desk.miss(trades=5)
+    desk.engine.delist(0, desk.now)
+    assert not desk.asks()
+    desk.go_to(BAR + 3, 30.0)
+    desk.settle()
+    assert kit.word(desk.engine, "closed") == kit.word(desk.engine, "confirmed") == BAR + 2
+    assert kit.span(desk.engine)[1] == BAR + 2
+    assert kit.row(desk.engine, BAR + 2)["trades"] == 5
+    assert kit.status(desk.engine) == "delisted"
+    desk.check()
+    desk.go_to(BAR + 40)
+    assert not desk.asks()
+
+
 def test_rest_that_lags_behind_the_socket_is_asked_again_then_the_socket_is_believed() -> None:
     desk = kit.filled()
     desk.go_to(BAR + 1, 10.0)
