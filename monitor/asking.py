@@ -21,15 +21,25 @@ from .logs import RateLimited
 from .progress import FillProgress
 from .rest import InfoClient
 
-__all__ = ["Asking"]
+__all__ = ["Asking", "range_of"]
 
 log = logging.getLogger(__name__)
 
 ASK_S = 0.25
 URGENT_AT_ONCE, BACKGROUND_AT_ONCE = 4, 2
 """Requests under way in each lane: who waits for the background's budget holds up no repair."""
-_DAY_MS = 86_400_000
-_DAYS_BACK = 4_000
+_OPENED_MS = 1_672_531_200_000
+"""2023: the exchange had no trades before. Daily rows may be older, of an index; and sixty that an
+answer could have cost as much as sixty that it has."""
+
+
+def range_of(ask: Ask) -> tuple[int, int, str]:
+    """What an `ask` is to REST: times of the first and the last row in ms, and their interval."""
+    start_ms, end_ms = ask.first * INTERVAL_MS, (ask.last + 1) * INTERVAL_MS - 1
+    if ask.kind == "last_close":
+        # An embedded exchange may live before.
+        return _OPENED_MS if start_ms > _OPENED_MS else 0, end_ms, "1d"
+    return start_ms, end_ms, "1m"
 
 
 class Asking:
@@ -79,10 +89,7 @@ class Asking:
     async def _settle(self, ask: Ask) -> None:
         book, history = self._engine.book, self._engine.history
         coin = book.coins[ask.market]
-        end_ms = (ask.last + 1) * INTERVAL_MS - 1
-        start_ms, interval = ask.first * INTERVAL_MS, "1m"
-        if ask.kind == "last_close":
-            start_ms, interval = start_ms - _DAYS_BACK * _DAY_MS, "1d"
+        start_ms, end_ms, interval = range_of(ask)
         try:
             rows = await self._client.candles(coin, start_ms, end_ms, interval, urgent=ask.urgent)
             if self._same_source is not None:
@@ -91,7 +98,8 @@ class Asking:
         except (RestError, ProtocolError, OSError) as error:
             book.counters["rest_errors"] += 1
             self._notes.log(f"rest {coin}", logging.WARNING, "history of %s: %s", coin, error)
-            history.failed(ask, self._clock.now_ms())
+            refused = isinstance(error, RestError) and error.refused
+            history.failed(ask, self._clock.now_ms(), refused=refused)
             return
         finally:
             self._under_way[ask.urgent] -= 1

@@ -156,11 +156,19 @@ class RestError(MonitorError):
     """A REST request failed for good.
 
     `status` is the HTTP status, None when no answer came; `reason` says what happened instead or
-    begins the answer's body; `attempts` counts the requests that were sent.
+    begins the answer's body; `attempts` counts the requests that were sent. `refused`: the answer
+    to the same request would be the same.
     """
 
     def __init__(
-        self, request: str, url: str, status: int | None, reason: str, attempts: int
+        self,
+        request: str,
+        url: str,
+        status: int | None,
+        reason: str,
+        attempts: int,
+        *,
+        refused: bool = False,
     ) -> None:
         super().__init__(request, url, status, reason, attempts)
         self.request = request
@@ -168,6 +176,7 @@ class RestError(MonitorError):
         self.status = status
         self.reason = reason
         self.attempts = attempts
+        self.refused = refused
 
     def __str__(self) -> str:
         found = f"HTTP {self.status}" if self.status is not None else "no answer"

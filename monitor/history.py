@@ -25,7 +25,7 @@ __all__ = ["History"]
 SETTLE_MS: Final = 3_000.0
 """How long after a minute's end and grace REST is asked about it: it may lag behind the socket."""
 RETRY_MS: Final = 15_000.0
-"""Pause before the same question is asked again."""
+"""Pause before the same question is asked again; doubled each time that it was refused."""
 PATIENCE: Final = 4
 """Answers that lag behind the socket before the silence of the last one is believed."""
 
@@ -35,6 +35,7 @@ RECHECK_BARS: Final = 30
 """Confirmed rows that a request for newer ones asks again: they cost next to nothing, and nobody
 has proved that the exchange never corrects a row after it has listed it."""
 
+_DOUBLINGS: Final = 7
 _MARGIN: Final = 60
 
 _ORDER: Final = {"repair": 0, "last_close": 1, "fill": 2, "confirm": 3}
@@ -75,7 +76,10 @@ class History:
         asks = []
         for market, ledger in enumerate(self.book.ledgers):
             if ledger.asked is None and now_ms >= ledger.retry_ms:
-                if (missing := ledger.missing(self.book.depth, starts[market])) is None:
+                missing = ledger.missing(self.book.depth, starts[market])
+                if missing is None and ledger.delisted:
+                    missing = self._left_open(market, ledger)
+                if missing is None:
                     ask = self._confirmation(market, ledger, settled, now_ms)
                 else:
                     ask = self._ask(market, ledger, *missing, settled, ended)
@@ -83,6 +87,13 @@ class History:
                     asks.append(ask)
         asks.sort(key=_urgency)
         return asks
+
+    def _left_open(self, market: int, ledger: Ledger) -> tuple[int, int] | None:
+        """First and last bar of what nobody will close any more, as the market is delisted."""
+        first, last = ledger.certain + 1, self.book.newest(market)
+        if not ledger.filled or last < first or first <= self.book.oldest(last + 1):
+            return None
+        return first, last
 
     def _ask(
         self, market: int, ledger: Ledger, first: int, last: int, settled: int, ended: int
@@ -149,11 +160,16 @@ class History:
         """`ask` is under way: it is not wanted again before `answer` or `failed`."""
         self.book.ledgers[ask.market].asked = ask
 
-    def failed(self, ask: Ask, now_ms: float) -> None:
-        """`ask` got no answer: it will be wanted again after a pause."""
+    def failed(self, ask: Ask, now_ms: float, *, refused: bool = False) -> None:
+        """`ask` got no answer: it will be wanted again after a pause.
+
+        `refused`: the exchange would say the same again, as of a name that it does not know. What
+        is asked in vain takes from what can be had, so the pauses grow to half an hour.
+        """
         ledger = self.book.ledgers[ask.market]
         ledger.asked = None
-        ledger.retry_ms = now_ms + RETRY_MS
+        ledger.retry_ms = now_ms + RETRY_MS * 2 ** min(ledger.refusals, _DOUBLINGS)
+        ledger.refusals = ledger.refusals + 1 if refused else 0
 
     # -- answers -------------------------------------------------------------------------------
 
@@ -164,14 +180,18 @@ class History:
         """
         book, ledger = self.book, self.book.ledgers[ask.market]
         ledger.asked = None
+        ledger.refusals = 0
         ledger.checked_ms = now_ms
         book.controls[ask.market, _HEARD] = now_ns
         close_before = float("nan")
         if ask.kind == "last_close":
-            ledger.dormant = False
-            if ledger.traded > ask.last:
+            if ledger.traded >= ask.first:
+                ledger.dormant = False
                 return False  # it woke up meanwhile: REST lists its rows again
-            days = self._valid(ask, listed, now_ms, _DAY_MS)[0]
+            days, refused = self._valid(ask, listed, now_ms, _DAY_MS)
+            if refused >= 0 and self._again(ledger, now_ms):
+                return False
+            ledger.dormant = False
             if days:
                 if days[-1].open_ms // _DAY_MS > ask.first * INTERVAL_MS // _DAY_MS:
                     ledger.retry_ms = now_ms + RETRY_MS
@@ -179,10 +199,14 @@ class History:
                 close_before = days[-1].close
             listed = []
         valid, refused = self._valid(ask, listed, now_ms, INTERVAL_MS)
-        if refused >= 0 and ledger.filled:
-            if not self._beyond(ask, refused, now_ms):
+        if refused >= 0:
+            # What one damaged answer does not have, the next one may.
+            if self._again(ledger, now_ms):
                 return False
-            ask = replace(ask, first=refused + 1)
+            if ledger.filled:
+                if not self._beyond(ask, refused):
+                    return False
+                ask = replace(ask, first=refused + 1)
         rows = book.rows(ask.market, ask.first, ask.last)
         before = book.rows(ask.market, ask.first - 1, ask.first - 1)
         if ledger.filled and before.known[0]:
@@ -213,8 +237,17 @@ class History:
         if len(found.prices):
             return self._write(ask, found, now_ms)
         if not found.lagging:
-            self._nothing(ask, now_ms)
+            self._nothing(ask, refused >= 0, now_ms)
         return False
+
+    @staticmethod
+    def _again(ledger: Ledger, now_ms: float) -> bool:
+        """Is the same to be asked once more, as the answer had rows that cannot be?"""
+        if ledger.attempts >= PATIENCE:
+            return False
+        ledger.attempts += 1
+        ledger.retry_ms = now_ms + RETRY_MS
+        return True
 
     def _valid(
         self, ask: Ask, listed: Sequence[Candle], now_ms: float, interval_ms: int
@@ -239,17 +272,13 @@ class History:
                 refused = bar
         return valid, refused
 
-    def _beyond(self, ask: Ask, refused: int, now_ms: float) -> bool:
+    def _beyond(self, ask: Ask, refused: int) -> bool:
         """REST insists on a row that cannot be: may the rows behind it be placed all the same?
 
-        Not before it was asked again. Then the rows before it stay unconfirmed, and a hole that
-        cannot be filled begins the history anew.
+        The rows before it stay unconfirmed, and a hole that cannot be filled begins the history
+        anew.
         """
         ledger = self.book.ledgers[ask.market]
-        if ledger.attempts < PATIENCE:
-            ledger.attempts += 1
-            ledger.retry_ms = now_ms + RETRY_MS
-            return False
         if ask.kind == "confirm":
             control = self.book.controls[ask.market]
             control[_CONFIRMED] = max(int(control[_CONFIRMED]), refused)
@@ -258,10 +287,13 @@ class History:
         ledger.restart()
         return False
 
-    def _nothing(self, ask: Ask, now_ms: float) -> None:
-        """The exchange has no row of the market, and none was there before."""
+    def _nothing(self, ask: Ask, refused: bool, now_ms: float) -> None:
+        """The exchange has no row of the market, and none was there before.
+
+        `refused`: none that can be. So it was traded, and its last close is no row's before it.
+        """
         book, ledger = self.book, self.book.ledgers[ask.market]
-        if ask.kind == "fill" and ask.traded <= ask.last:
+        if ask.kind == "fill" and ask.traded <= ask.last and not refused:
             ledger.dormant = True  # not for as long as the history reaches: ever?
             return
         ledger.filled = True

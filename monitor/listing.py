@@ -118,7 +118,9 @@ class Listing:
         now_ms = self._clock.now_ms()
         self._engine.delist(self._engine.book.index[market.coin], now_ms, delisted=False)
         self._stalls.subscribe_anew(market.coin)
-        log.warning("market %s is traded again", market.name)
+        # The sockets know those that were traded at the start.
+        follows = "; it is followed from the next start on" if market.delisted else ""
+        log.warning("market %s is traded again%s", market.name, follows)
         self._news()
 
     def _once(self, coin: str, what: str) -> bool:

@@ -127,7 +127,14 @@ class InfoClient:
                 again = retryable(status) and not (status == 500 and body.strip() == b"null")
                 reason = _beginning(body)
             if not again or attempt >= self._attempts:
-                raise RestError(name, self.url, status, reason, attempt)
+                raise RestError(
+                    name,
+                    self.url,
+                    status,
+                    reason,
+                    attempt,
+                    refused=status is not None and not again,
+                )
             self.retries += 1
             await self._wait(waits, status)
 

@@ -218,14 +218,16 @@ class Socket:
 
         OSError where there are too few.
         """
-        missing = self._wants - self._room
-        if self._means.subscriptions.take(missing):
-            self._room += missing
+        subscriptions = self._means.subscriptions
+        if subscriptions.take(self._wants):
+            self._room = self._wants
         elif not self._beside:
-            raise OSError(f"{missing} subscriptions more than the budget of MONITOR_SUBSCRIPTIONS")
-        elif self._room == 0:
-            self._room = max(0, self._means.subscriptions.free)
-            self._means.subscriptions.take(self._room)
+            raise OSError(
+                f"{self._wants} subscriptions more than the budget of MONITOR_SUBSCRIPTIONS"
+            )
+        else:
+            self._room = max(0, subscriptions.free)
+            subscriptions.take(self._room)
 
     async def _live(self) -> None:
         means, listener = self._means, self._listener
@@ -339,7 +341,8 @@ class Socket:
 
     async def _tend(self, socket: ClientConnection) -> None:
         """Subscribe what is not acknowledged, ping, and end a socket that has gone silent."""
-        name, timing, roster = self._means.name, self._means.timing, self.roster
+        means, roster = self._means, self.roster
+        name, timing = means.name, means.timing
         ping_at = self._clock.monotonic() + timing.ping
         while True:
             now_s = self._clock.monotonic()
@@ -355,8 +358,11 @@ class Socket:
             with contextlib.suppress(ConnectionClosed):
                 for subscription in roster.leaving(now_s, timing.ack):
                     await self._send(socket, protocol.unsubscribe(subscription))
-                if self._room < self._wants and not self._beside:
-                    self._take_room()
+                missing = self._wants - self._room
+                # Another connection, which is being replaced too, may have been quicker: it gives
+                # back as many soon.
+                if missing and not self._beside and means.subscriptions.take(missing):
+                    self._room = self._wants
                 for subscription in roster.due(now_s, timing.ack, self._room):
                     await self._send(socket, protocol.subscribe(subscription))
                 if now_s >= ping_at:

@@ -19,6 +19,7 @@ import anyio.lowlevel
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from monitor.budget import ConnectionBudget, MessageBudget, SubscriptionBudget
 from monitor.clock import ExchangeClock
@@ -650,6 +651,39 @@ def test_without_room_for_both_sockets_the_rest_is_asked_for_when_the_old_one_is
         first, second = streams[:2]
         assert order.index(("watching", "BTC", second)) < order.index(("lost", "", first))
         assert order.index(("watching", "ETH", second)) > order.index(("lost", "", first))
+
+    anyio.run(main)
+
+
+def test_room_that_somebody_else_takes_meanwhile_is_waited_for() -> None:
+    class Snatched(SubscriptionBudget):
+        """Whatever a socket gives back, another connection's successor has taken at once."""
+
+        snatched = 0
+        refused = 0
+
+        def take(self, count: int = 1) -> bool:
+            taken = super().take(count)
+            self.refused += self.snatched > 0 and not taken
+            return taken
+
+        def release(self, count: int = 1) -> None:
+            super().release(count)
+            if not self.snatched and self.take(count):
+                self.snatched = count
+
+    async def main() -> None:
+        bench = Bench(knowing)
+        bench.clock.observe(NOW_MS + 15_000.0, trusted=True)
+        bench.subscriptions = budget = Snatched(5)
+        async with bench.running(timing=replace(QUICK, renew=0.3)):
+            await until(lambda: budget.refused > 3)
+            asked = bench.exchange.asked[1]
+            assert len(asked) == 2
+            assert bench.exchange.sockets[1].state is State.OPEN
+            SubscriptionBudget.release(budget, budget.snatched)
+            await until(lambda: len(asked) == 3)
+            await until(lambda: told(bench) == {"BTC", "ETH"})
 
     anyio.run(main)
 

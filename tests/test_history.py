@@ -226,6 +226,29 @@ def test_a_last_close_that_cannot_be_is_rejected(change: dict[str, object]) -> N
     desk.answer(desk.asks()[0], [bad])
     assert desk.engine.book.counters["rejected"] == 1
     assert kit.word(desk.engine, "newest") == -1
+    assert not desk.asks()
+    desk.go(RETRY_MS / 1_000)
+    (ask,) = desk.asks()
+    assert ask.kind == "last_close"
+    assert desk.answer(ask, [day(BAR - 5_000, 55.0)])
+    assert (kit.column(desk.engine, "close") == 55.0).all()
+
+
+def test_a_last_close_is_of_no_minute_before_a_trade_that_was_heard() -> None:
+    desk = kit.Desk()
+    desk.rest = {BAR - 700: kit.candle("C0", BAR - 700, 70.0)}
+    (ask,) = desk.asks()
+    desk.hear(price=77.0)
+    desk.lose()
+    desk.now = (BAR + 2) * MINUTE + 5_000.0
+    desk.regain()
+    desk.answer(ask, [])
+    (ask,) = desk.asks()
+    assert (ask.kind, ask.last) == ("last_close", BAR + 1)
+    assert not desk.answer(ask, [day(BAR, 77.0)])
+    desk.settle()
+    assert kit.column(desk.engine, "close", 0, BAR - 1, BAR).tolist() == [70.0, 77.0]
+    desk.check()
 
 
 def test_no_more_is_asked_for_than_the_exchange_keeps() -> None:
@@ -669,6 +692,43 @@ def test_what_is_under_way_is_not_wanted_and_what_failed_is_wanted_after_a_pause
     assert desk.asks()[0].kind == "fill"
 
 
+def test_what_is_refused_is_asked_ever_less_and_anew_once_there_was_an_answer() -> None:
+    desk = kit.Desk()
+    pauses = []
+    for _ in range(10):
+        (ask,) = desk.asks()
+        desk.engine.history.sent(ask)
+        desk.engine.history.failed(ask, desk.now, refused=True)
+        pauses.append(desk.engine.book.ledgers[0].retry_ms - desk.now)
+        desk.now += pauses[-1]
+    assert pauses == [RETRY_MS * 2**k for k in (0, 1, 2, 3, 4, 5, 6, 7, 7, 7)]
+    desk.answer(desk.asks()[0])
+    desk.lose()
+    desk.now += 2 * MINUTE
+    desk.regain()
+    (ask,) = desk.asks()
+    desk.engine.history.failed(ask, desk.now, refused=True)
+    assert desk.engine.book.ledgers[0].retry_ms == desk.now + RETRY_MS
+
+
+def test_the_row_that_was_open_when_a_market_was_delisted_is_closed_by_rest() -> None:
+    desk = kit.filled()
+    desk.go_to(BAR + 2)
+    desk.hear(trades=2)
+    desk.miss(trades=5)
+    desk.engine.delist(0, desk.now)
+    assert not desk.asks()
+    desk.go_to(BAR + 3, 30.0)
+    desk.settle()
+    assert kit.word(desk.engine, "closed") == kit.word(desk.engine, "confirmed") == BAR + 2
+    assert kit.span(desk.engine)[1] == BAR + 2
+    assert kit.row(desk.engine, BAR + 2)["trades"] == 5
+    assert kit.status(desk.engine) == "delisted"
+    desk.check()
+    desk.go_to(BAR + 40)
+    assert not desk.asks()
+
+
 def test_rest_that_lags_behind_the_socket_is_asked_again_then_the_socket_is_believed() -> None:
     desk = kit.filled()
     desk.go_to(BAR + 1, 10.0)
@@ -702,14 +762,50 @@ def bad_row(bar: int) -> Candle:
     return msgspec.structs.replace(kit.candle("C0", bar), high=1.0)
 
 
+def insist(desk: kit.Desk, bad: int) -> None:
+    """REST has a row that cannot be at bar `bad`, however often it is asked."""
+    for _ in range(PATIENCE + 1):
+        (ask,) = desk.asks()
+        rows = desk.listed(ask)
+        rows[bad - ask.first] = bad_row(bad)
+        desk.answer(ask, rows)
+        desk.now += RETRY_MS
+
+
 def test_a_first_history_begins_behind_a_row_that_cannot_be() -> None:
+    desk = kit.Desk()
+    insist(desk, BAR - 30)
+    assert kit.span(desk.engine) == (BAR - 29, BAR - 1)
+    assert desk.engine.book.counters["rejected"] == PATIENCE + 1
+    desk.check()
+
+
+@pytest.mark.parametrize("bad", [BAR - 30, BAR - 1])
+def test_a_damaged_answer_costs_a_first_history_nothing_but_time(bad: int) -> None:
     desk = kit.Desk()
     (ask,) = desk.asks()
     rows = desk.listed(ask)
-    rows[-30] = bad_row(BAR - 30)
-    desk.answer(ask, rows)
-    assert kit.span(desk.engine) == (BAR - 29, BAR - 1)
-    assert desk.engine.book.counters["rejected"] == 1
+    rows[bad - ask.first] = bad_row(bad)
+    assert not desk.answer(ask, rows)
+    assert not desk.asks()
+    desk.go(RETRY_MS / 1_000)
+    desk.settle()
+    assert kit.span(desk.engine)[0] == ask.first
+    assert kit.column(desk.engine, "close", 0, ask.first, ask.last).tolist() == [
+        kit.price_of(bar) for bar in range(ask.first, ask.last + 1)
+    ]
+    desk.check()
+
+
+def test_a_market_whose_last_row_cannot_be_was_traded_and_is_not_carried_from_its_last_close() -> (
+    None
+):
+    desk = kit.Desk()
+    insist(desk, BAR - 1)
+    assert not desk.asks()
+    assert kit.word(desk.engine, "newest") == -1
+    desk.hear()
+    assert kit.span(desk.engine) == (desk.bar, desk.bar)
     desk.check()
 
 
@@ -735,11 +831,8 @@ def test_a_hole_whose_rows_cannot_be_begins_the_history_behind_them() -> None:
         desk.answer(ask, rows)
         desk.go(RETRY_MS / 1_000)
     assert desk.engine.book.counters["lost_histories"] == 1
-    (ask,) = desk.asks()
-    assert ask.kind == "fill"
-    rows = desk.listed(ask)
-    rows[BAR + 5 - ask.first] = bad_row(BAR + 5)
-    desk.answer(ask, rows)
+    assert desk.asks()[0].kind == "fill"
+    insist(desk, BAR + 5)
     assert kit.span(desk.engine)[0] == kit.word(desk.engine, "origin") == BAR + 6
     desk.check()
 

@@ -92,6 +92,15 @@ def test_a_list_without_any_perp_marks_no_perp_and_brings_none_back(
     assert said(caplog, "traded again") == 1
 
 
+def test_a_market_that_was_delisted_at_the_start_is_said_to_wait_for_the_next_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keeper, engine = listing(BTC, GONE_ETH)
+    keeper.take(Universe([BTC, ETH]))
+    assert status(engine, 1) != "live"
+    assert said(caplog, "is traded again; it is followed from the next start on") == 1
+
+
 def test_a_new_market_is_offered_and_counted_once(caplog: pytest.LogCaptureFixture) -> None:
     keeper, engine = listing(BTC)
     for _ in range(3):

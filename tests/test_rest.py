@@ -204,6 +204,7 @@ def test_a_server_that_always_hangs_up_is_given_up_after_waiting() -> None:
     assert caught.value.status is None
     assert caught.value.attempts == ATTEMPTS
     assert "ServerDisconnectedError" in caught.value.reason
+    assert not caught.value.refused
     assert len(bench.slept) == ATTEMPTS - 1
 
 
@@ -226,6 +227,7 @@ def test_refusals_are_not_tried_again_and_say_what_the_exchange_said(
         bench.run(_status)
     assert caught.value.status == reply[0]
     assert caught.value.reason == reply[1].decode()
+    assert caught.value.refused
     assert str(caught.value).startswith("exchangeStatus at http://127.0.0.1:")
     assert len(bench.exchange.seen) == 1
 
