@@ -43,6 +43,9 @@ GRACE_MS: Final = 2_500.0
 """After a minute's end, how long its last frame may still be on its way: the exchange sends at most
 one or two a second for a market."""
 
+AWAITED_BARS: Final = 3
+"""A market with an older minute that nobody could close is not up to date, whatever it tells."""
+
 STATUSES: Final = ("syncing", "live", "quiet", "stale", "delisted")
 TROUBLED: Final = ("syncing", "stale")
 """Those of them that say that a market is not up to date."""
@@ -97,6 +100,7 @@ COUNTERS: Final = (
 )
 
 _COLUMN = {name: position for position, name in enumerate(CANDLE_COLUMNS)}
+_CLOSED = WORD["closed"]
 _CONFIRMED = WORD["confirmed"]
 _NEWEST = WORD["newest"]
 _START = WORD["start"]
@@ -238,6 +242,9 @@ class Book:
         """Copy of the rows first..last (fewer than the ring holds), known ones marked."""
         return rows_of(self.writer, market, first, last)
 
+    def _awaits(self, market: int, now_bar: int) -> bool:
+        return int(self.controls[market, _CLOSED]) < now_bar - AWAITED_BARS
+
     def judge(self, market: int, now_ms: float) -> bool:
         """Set the status that readers see; True if it changed."""
         ledger = self.ledgers[market]
@@ -250,6 +257,8 @@ class Book:
             status = STALE if newest >= 0 else _SYNCING
         elif not ledger.filled or hole:
             status = _SYNCING
+        elif newest >= 0 and self._awaits(market, int(now_ms // INTERVAL_MS)):
+            status = STALE  # nobody vouches for what its only stream does not tell
         elif ledger.heard_ms // INTERVAL_MS >= now_ms // INTERVAL_MS - 1:
             status = LIVE
         else:

@@ -22,7 +22,7 @@ from ringbuf.layout import WORD
 from ringbuf.writer import Writer
 
 from . import kernels
-from .book import GRACE_MS, INTERVAL_MS, LIVE, REJECTED, Book
+from .book import GRACE_MS, INTERVAL_MS, LIVE, REJECTED, STALE, Book
 from .history import History
 from .ledger import Ledger, Stream
 from .protocol import Candle, check_candle
@@ -34,7 +34,7 @@ MARGIN_MS = 1_500.0
 of the exchange's clock is late by the time that frames are under way."""
 WITNESSES = 2
 """How many streams must have been silent about a minute for it to count as without trades."""
-SECOND_MS = 6_000.0
+SECOND_MS = 10_000.0
 """How much later than one stream somebody else may say that a minute passed in silence: another
 stream, or the day's volume, which is looked at a moment after each minute's end."""
 LEAP_BARS = 10
@@ -278,6 +278,8 @@ class Engine:
         for market, bar in closable:
             if book.whole(market):
                 book.ledgers[market].certain = bar
+            if book.ledgers[market].status == STALE:
+                book.judge(market, now_ms)
         book.counters["closed"] += len(closable)
         return True
 

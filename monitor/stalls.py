@@ -31,7 +31,7 @@ __all__ = ["Stalls", "day_volumes", "places"]
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-VOLUMES_LAG_MS = 3_000.0
+VOLUMES_LAG_MS = 5_000.0
 """The day's volumes tell of all trades that are so old. An assumption: no source says how old."""
 _QUICKEST = 10.0
 """However fast an embedded exchange runs, this machine's delays stay: patience shrinks no more."""

@@ -86,6 +86,20 @@ def test_no_silence_is_published_on_the_word_of_one_stalled_stream(stalled: int)
     chaos.finish()
 
 
+def test_no_silence_is_published_on_the_word_of_the_only_stream_that_there_ever_was() -> None:
+    """No second socket, and REST is dead: what the one does not tell stays open."""
+    chaos = settled_then(sockets=1)
+    chaos.rest_dead = True
+    stall(chaos, 0)
+    look(chaos, 6)
+    assert chaos.guessed == []
+    for market in range(3):
+        assert chaos.bar - kit.word(chaos.engine, "closed", market) >= 6
+        assert kit.status(chaos.engine, market) == "stale"
+    chaos.calm(10 * MINUTE)
+    chaos.finish()
+
+
 @pytest.mark.parametrize("stalled", [0, 1])
 def test_one_stalled_stream_of_two_says_nothing_false_while_the_other_lives(stalled: int) -> None:
     chaos = settled_then()

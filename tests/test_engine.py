@@ -436,7 +436,7 @@ def test_a_silent_minute_is_closed_by_two_streams_and_by_no_single_one() -> None
     desk.hear(trades=4)
     desk.go_to(BAR + 3, 10.0)
     assert kit.word(desk.engine, "closed") == BAR + 2  # what was traded was traded
-    desk.go_to(BAR + 6, 10.0)
+    desk.go_to(BAR + 6, 13.0)
     assert kit.word(desk.engine, "closed") == BAR + 2
     desk.settle()
     desk.go(0.0)
@@ -464,9 +464,9 @@ def test_a_lone_stream_s_silence_closes_a_minute_where_the_day_s_volume_agrees()
 def test_where_no_volume_comes_rest_is_asked_about_a_lone_stream_s_silence() -> None:
     desk = kit.filled(witnesses=2)
     desk.miss(BAR + 1)  # the stream has stalled
-    desk.go_to(BAR + 2, 8.0)
+    desk.go_to(BAR + 2, 12.0)
     assert not [ask for ask in desk.asks() if ask.kind == "repair"], "the volumes may still come"
-    for second in range(9, 60):
+    for second in range(13, 60):
         desk.go_to(BAR + 2, second)
         assert kit.word(desk.engine, "closed") == BAR
     (ask,) = desk.asks()
@@ -475,4 +475,20 @@ def test_where_no_volume_comes_rest_is_asked_about_a_lone_stream_s_silence() -> 
     desk.go(0.0)
     assert kit.row(desk.engine, BAR + 1)["trades"] == 3
     assert kit.word(desk.engine, "closed") >= BAR + 1
+    desk.check()
+
+
+def test_a_market_whose_only_stream_is_silent_and_that_nobody_vouches_for_turns_stale() -> None:
+    desk = kit.filled(witnesses=2)
+    desk.miss(BAR + 1)  # the stream has stalled, its socket lives on, REST is dead
+    desk.go_to(BAR + 6)
+    assert kit.word(desk.engine, "closed") == BAR
+    assert kit.status(desk.engine) == "stale"
+    desk.engine.silent(0, BAR + 2, BAR + 5)
+    for _ in range(2):
+        desk.settle()
+        desk.go(0.0)
+    assert kit.row(desk.engine, BAR + 1)["close"] == kit.price_of(BAR + 1)
+    assert kit.word(desk.engine, "closed") >= BAR + 4
+    assert kit.status(desk.engine) != "stale"
     desk.check()
