@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from validity import assert_valid
 
 import engine_kit as kit
 from engine_kit import BAR, MINUTE
@@ -68,8 +69,9 @@ def test_no_frame_breaks_the_engine_or_leaves_an_invalid_row(
     for data, cut in frames:
         event = protocol.decode(as_bytes({"channel": "candle", "data": data}, cut))
         if isinstance(event, Candle):
-            told = desk.engine.candle(event, desk.now, 1)
-            assert not told or protocol.check_candle(event, now_ms=desk.now) is None
+            if desk.engine.candle(event, desk.now, 1):
+                assert_valid(event)
+                assert event.open_ms <= desk.now + MINUTE
         else:
             desk.engine.unreadable(desk.stream, desk.now)
         desk.go(4.0)
@@ -77,6 +79,18 @@ def test_no_frame_breaks_the_engine_or_leaves_an_invalid_row(
     for price in kit.column(desk.engine, "close"):
         assert math.isfinite(price)
         assert price > 0
+
+
+@pytest.mark.parametrize("field", ["o", "h", "l", "c"])
+@pytest.mark.parametrize("price", ["0", "-1", "-0.0", "NaN", "1e999"])
+def test_no_price_that_cannot_be_is_taken(field: str, price: str) -> None:
+    desk = kit.filled()
+    good = {"t": BAR * MINUTE, "T": BAR * MINUTE + MINUTE - 1, "s": "C0", "i": "1m", "n": 9}
+    for others in ({}, {"l": price}, dict.fromkeys("ohlc", price)):
+        data = good | {"o": "1", "h": "1", "l": "1", "c": "1", "v": "1"} | others | {field: price}
+        event = protocol.decode(as_bytes({"channel": "candle", "data": data}, 10**6))
+        if isinstance(event, Candle) and desk.engine.candle(event, desk.now, 1):
+            assert_valid(event)
 
 
 @quick
