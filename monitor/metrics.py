@@ -101,6 +101,9 @@ _COUNTED: Final = {
     "on_two_sockets": "markets that two sockets tell about",
     "lag_p50_ms": "how much later than the quickest the last thousand block times came, median",
     "lag_p99_ms": "the same, 99th percentile",
+    "archived": "rows written to the archive",
+    "archive_errors": "times that the archive could not be written or read",
+    "archive_damaged": "files of the archive that were found damaged",
     "names_restored": "times that the store's name was unlinked and put back",
 }
 

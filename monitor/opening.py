@@ -67,8 +67,7 @@ def give_up(writer: Writer) -> None:
     name = writer.spec.name
     saved = rescue(writer)
     log.error(
-        "the names of store %s were taken from under the service (removed by hand? by systemd at a "
-        "logout: set RemoveIPC=no in logind.conf, or run it as a system user); %s",
+        "store %s has lost its names (removed by hand, or by systemd's RemoveIPC at a logout): %s",
         name,
         "its rows go on in a new segment, readers learn of it" if saved else "its rows are lost",
     )
