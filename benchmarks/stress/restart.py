@@ -85,6 +85,11 @@ def once(
     return process, took
 
 
+def mostly_up_to_date(store: ringbuf.Store) -> bool:
+    """All but one in twenty: of hundreds, some are always being asked about."""
+    return sum(ring.status in UP_TO_DATE for ring in store.values()) > 0.95 * len(store)
+
+
 def run(runs: int, markets: int, name: str, speed: float, pause: float) -> dict[str, Any]:
     """Everything; what there is to report."""
     exchange = subprocess.Popen(
@@ -109,9 +114,8 @@ def run(runs: int, markets: int, name: str, speed: float, pause: float) -> dict[
         process = start(settings)
         until(lambda: is_there(name), process)
         with ringbuf.attach(name) as store:
-            until(lambda: all(r.status in UP_TO_DATE for r in store.values()), process)
             for _ in range(runs):
-                until(lambda: all(r.status in UP_TO_DATE for r in store.values()), process)
+                until(lambda: mostly_up_to_date(store), process)
                 time.sleep(pause)
                 process, took = once(store, process, settings)
                 taken.append(took)
@@ -148,7 +152,12 @@ def main() -> int:
     parser.add_argument("--markets", type=int, default=200)
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--limit", type=float, default=float("inf"), help="seconds")
-    parser.add_argument("--pause", type=float, default=5.0, help="seconds of calm before a kill")
+    parser.add_argument(
+        "--pause",
+        type=float,
+        default=20.0,
+        help="seconds of calm before a kill: a minute's REST budget is to be free again",
+    )
     parser.add_argument("--name", default=f"stress_restart_{os.getpid()}")
     asked = parser.parse_args()
     report = run(asked.runs, asked.markets, asked.name, asked.speed, asked.pause)
