@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -188,8 +189,8 @@ class History:
             if ledger.traded >= ask.first:
                 ledger.dormant = False
                 return False  # it woke up meanwhile: REST lists its rows again
-            days, refused = self._valid(ask, listed, now_ms, _DAY_MS)
-            if refused >= 0 and self._again(ledger, now_ms):
+            days, refused, strayed = self._valid(ask, listed, now_ms, _DAY_MS)
+            if (refused >= 0 or strayed) and self._again(ledger, now_ms):
                 return False
             ledger.dormant = False
             if days:
@@ -198,15 +199,14 @@ class History:
                     return False  # it was traded within the history: the same
                 close_before = days[-1].close
             listed = []
-        valid, refused = self._valid(ask, listed, now_ms, INTERVAL_MS)
-        if refused >= 0:
-            # What one damaged answer does not have, the next one may.
-            if self._again(ledger, now_ms):
+        valid, refused, strayed = self._valid(ask, listed, now_ms, INTERVAL_MS)
+        # What one damaged answer does not have, the next one may.
+        if (refused >= 0 or strayed) and self._again(ledger, now_ms):
+            return False
+        if refused >= 0 and ledger.filled:
+            if not self._beyond(ask, refused):
                 return False
-            if ledger.filled:
-                if not self._beyond(ask, refused):
-                    return False
-                ask = replace(ask, first=refused + 1)
+            ask = replace(ask, first=refused + 1)
         rows = book.rows(ask.market, ask.first, ask.last)
         before = book.rows(ask.market, ask.first - 1, ask.first - 1)
         if ledger.filled and before.known[0]:
@@ -251,11 +251,18 @@ class History:
 
     def _valid(
         self, ask: Ask, listed: Sequence[Candle], now_ms: float, interval_ms: int
-    ) -> tuple[list[Candle], int]:
-        """The rows that may be placed, those behind the last one refused; its bar, -1 if none."""
+    ) -> tuple[list[Candle], int, bool]:
+        """The rows that may be placed, those behind the last one refused; its bar, -1 if none.
+
+        And whether one strayed: it was refused and is of no minute asked for, by its own account,
+        which is as wrong as it is; or it is not later than the one before it, as all are that the
+        exchange lists. The minute that it was of now looks as if it had not been listed.
+        """
         book, coin = self.book, self.book.coins[ask.market]
         valid: list[Candle] = []
         refused = -1
+        times = [row.open_ms for row in listed]
+        strayed = any(late <= early for early, late in pairwise(times))
         for row in listed:
             fault = "coin"
             if row.coin == coin:
@@ -270,7 +277,9 @@ class History:
             if ask.first <= bar <= ask.last or interval_ms != INTERVAL_MS:
                 valid.clear()
                 refused = bar
-        return valid, refused
+            else:
+                strayed = True
+        return valid, refused, strayed
 
     def _beyond(self, ask: Ask, refused: int) -> bool:
         """REST insists on a row that cannot be: may the rows behind it be placed all the same?

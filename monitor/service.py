@@ -279,6 +279,8 @@ class Service:
         pause = min(TICK_S, 1.0 / self._clock.rate)
         while True:
             now = self._clock.now_ms()
+            # Before the rows of a time, the time: a store ahead of its clock is refused.
+            self._writer.header["clock_ms"] = int(now)
             if self.engine.tick(now):
                 self.publish_soon()
             to_minute = (INTERVAL_MS - now % INTERVAL_MS) / 1_000 / self._clock.rate

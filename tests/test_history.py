@@ -797,6 +797,21 @@ def test_a_damaged_answer_costs_a_first_history_nothing_but_time(bad: int) -> No
     desk.check()
 
 
+@pytest.mark.parametrize("to", [BAR + 50, BAR - 40, BAR - 20, BAR - 1])
+def test_a_row_that_strayed_to_another_minute_is_not_taken_for_a_silent_one(to: int) -> None:
+    desk = kit.Desk()
+    (ask,) = desk.asks()
+    rows = desk.listed(ask)
+    later = to * kit.MINUTE
+    rows[-31] = msgspec.structs.replace(rows[-31], open_ms=later, close_ms=later + 59_999)
+    assert not desk.answer(ask, rows)
+    assert kit.word(desk.engine, "newest") == -1
+    desk.go(RETRY_MS / 1_000)
+    desk.settle()
+    assert kit.column(desk.engine, "trades", 0, ask.first, ask.last).tolist() == [3] * len(rows)
+    desk.check()
+
+
 def test_a_market_whose_last_row_cannot_be_was_traded_and_is_not_carried_from_its_last_close() -> (
     None
 ):

@@ -127,6 +127,9 @@ def watching(
         variables.pop(name, None)
 
     def prepare() -> None:
+        # Whoever runs the tests in the background has some of them ignored, by inheritance.
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP):
+            signal.signal(number, signal.SIG_DFL)
         if own:
             os.setsid()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
