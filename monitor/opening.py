@@ -115,13 +115,17 @@ class Interim:
         self._writer: Writer | None = None
 
     def begin(self) -> None:
-        """Take the store over, if there is one of these settings' exchange."""
+        """Take the store over, if there is one of these settings' exchange.
+
+        Called again and again: one that lost its names is given up, and gone on with next time.
+        """
         if self._writer is None:
             self._writer = hold(self._settings)
             if self._writer is not None:
                 log.warning("store %s is served as stale until then", self._settings.segment)
                 self._writer.set_state(layout.RUNNING)
-                self._tasks.start_soon(self._beat, self._writer)
+                self._scope = anyio.CancelScope()
+                self._tasks.start_soon(self._beat, self._writer, self._scope)
 
     def end(self) -> Writer | None:
         """The writer, for whoever goes on with the store; None where nothing was taken over."""
@@ -137,11 +141,15 @@ class Interim:
         if self._writer is not None:
             self._writer.close()
 
-    async def _beat(self, writer: Writer) -> None:
-        with self._scope:
+    async def _beat(self, writer: Writer, scope: anyio.CancelScope) -> None:
+        with scope:
             while True:
                 writer.heartbeat()
-                writer.restore_name()
+                lost = not writer.restore_name() and writer.nameless
+                if lost and segment.name_holder(writer.spec.name) is None:
+                    self._writer = None
+                    give_up(writer)
+                    return
                 await anyio.sleep(HEARTBEAT_S)
 
 

@@ -33,9 +33,11 @@ def rescue(writer: Writer) -> bool:
         if segment.leads_to(segment.keep_path(name), writer.inode):
             writer.disown()  # adopted by way of its second link: readers keep their memory
             return True
-        saved = not any(os.path.lexists(path) for path in paths) and _copied(writer)
-        writer.retire()
-        writer.disown()
+        try:
+            saved = not any(os.path.lexists(path) for path in paths) and _copied(writer)
+        finally:  # whatever kept it from being copied, its readers must not wait for more
+            writer.retire()
+            writer.disown()
     return saved
 
 

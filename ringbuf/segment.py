@@ -185,7 +185,9 @@ def name_lock(name: str) -> Iterator[None]:
             # The file may have been removed while we waited: a lock on it would protect nothing.
             if not leads_to(path, os.fstat(descriptor).st_ino):
                 continue
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            # Only told: with no page left in /dev/shm, what is there can still be taken over.
+            with contextlib.suppress(OSError):
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             try:
                 yield
             finally:

@@ -150,11 +150,16 @@ class Writer:
         return 0o600 if self._life is None else stat.S_IMODE(os.fstat(self._life).st_mode)
 
     def begin_life(self) -> None:
-        """Say in the header who writes now, from when on; what was counted before is forgotten."""
+        """Say in the header who writes now, from when on; what was counted before is forgotten.
+
+        So is the clock: rows of now may be written before this writer has told the time, and by
+        that of the one before they would be of a time that nobody can have seen.
+        """
         self.header["state"] = layout.STARTING
         self.header["retired"] = 0
         self.header["writer_pid"] = os.getpid()
         self.header["started_ms"] = time.time_ns() // 1_000_000
+        self.header["clock_ms"] = 0
         self.counters[:] = 0
         self.heartbeat()
 

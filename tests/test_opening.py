@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from monitor import service
 from monitor.book import STATUSES
 from monitor.exchange import ExchangeConfig, Market, Running, serve
 from monitor.markets import Market as Listed
-from monitor.opening import hold, kept_names, open_for
+from monitor.opening import Interim, hold, kept_names, open_for
 from monitor.rest import InfoClient
 from monitor.settings import Settings
 from monitor.store import source_of, spec_of
-from ringbuf import NotReplaced, StoreBusy
+from ringbuf import NotReplaced, StoreBusy, segment
 from ringbuf.writer import create
 
 PATIENCE_S = 120
@@ -330,6 +331,29 @@ def test_only_a_store_of_these_settings_exchange_is_held(
     assert (writer is not None) == held
     if writer is not None:
         writer.close()
+
+
+def test_one_that_loses_its_names_while_it_is_held_is_found_again(segment_name: str) -> None:
+    settings = settings_of(segment_name)
+    created(settings).close()
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            interim = Interim(settings, tasks)
+            for _ in range(2):
+                interim.begin()
+                with ringbuf.attach(segment_name) as reader:
+                    assert reader.life == "running"
+                    segment.unlink(segment_name)
+                    await until(partial(getattr, reader, "retired"))
+            interim.begin()
+            assert store_life(segment_name) == "running"
+            held = interim.end()
+            assert held is not None
+            held.close()
+        assert store_life(segment_name) == "stopped"
+
+    limited(main)
 
 
 def test_without_a_store_there_is_nothing_to_hold_and_nothing_is_kept(segment_name: str) -> None:

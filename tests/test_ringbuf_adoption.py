@@ -487,3 +487,18 @@ def test_a_grid_that_its_writer_s_clock_cannot_have_reached_is_refused(
     with ringbuf.attach(segment_name) as store:
         assert [problem.where for problem in store.check()] == ["header"]
         assert store["a"].last()["close"] == 10010.0
+
+
+def test_who_dies_before_it_tells_the_time_leaves_a_store_that_is_adopted(
+    segment_name: str,
+) -> None:
+    with filled(create(spec(segment_name)), 10_000, 10_010) as first:
+        first.header["clock_ms"] = first.grid * INTERVAL_MS
+    days_later, _ = open_store(spec(segment_name))
+    put(days_later, 10_010 + 3 * 1_440)
+    abandon(days_later)
+    with ringbuf.attach(segment_name) as store:
+        assert not store.check()
+    writer, opening = open_store(spec(segment_name))
+    writer.close()
+    assert opening.how == "adopted"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +30,17 @@ def without_names(name: str) -> Writer:
     assert not writer.restore_name()
     assert writer.nameless
     return writer
+
+
+@contextmanager
+def no_byte_can_be_written() -> Iterator[None]:
+    """As in a full /dev/shm: files can be made, and mapped memory changed, but nothing appended."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_its_rows_go_on_in_a_new_segment_and_readers_find_it(segment_name: str) -> None:
@@ -75,6 +89,37 @@ def test_without_room_for_a_copy_the_old_one_is_retired_all_the_same(
         assert reader.life == "stopped"
     assert not os.path.lexists(segment.path_of(segment_name))
     assert not os.path.lexists(f"{segment.path_of(segment_name)}~new")
+
+
+def test_in_a_full_dev_shm_readers_are_told_and_nothing_is_left(segment_name: str) -> None:
+    writer = filled(create(spec(segment_name)))
+    with ringbuf.attach(segment_name) as reader:
+        segment.unlink(segment_name)
+        with no_byte_can_be_written():
+            assert not rescue(writer)
+        assert reader.retired
+    assert not list(segment.DIRECTORY.glob(f"{segment_name}*"))
+
+
+def test_in_a_full_dev_shm_what_is_there_is_adopted(segment_name: str) -> None:
+    filled(create(spec(segment_name))).close()
+    with no_byte_can_be_written():
+        successor, opening = open_store(spec(segment_name))
+    with successor:
+        assert opening.how == "adopted"
+        assert segment.name_holder(segment_name) is None
+
+
+def test_whatever_keeps_it_from_being_copied_its_readers_are_told(segment_name: str) -> None:
+    writer = filled(create(spec(segment_name)))
+    with ringbuf.attach(segment_name) as reader:
+        segment.unlink(segment_name)
+        aside = segment.aside_path(segment_name)
+        aside.mkdir()
+        with pytest.raises(OSError, match="directory"):
+            rescue(writer)
+        aside.rmdir()
+        assert reader.retired
 
 
 def test_what_has_taken_the_name_meanwhile_is_left_alone(segment_name: str) -> None:
