@@ -26,9 +26,6 @@ _TRANSIENT = frozenset(
         ("aiohttp", "ClientConnectionError"),
         ("aiohttp", "ClientPayloadError"),
         ("aiohttp", "ServerDisconnectedError"),
-        ("websockets", "ConnectionClosed"),
-        ("websockets", "InvalidMessage"),
-        ("websockets", "ProtocolError"),
     }
 )
 
@@ -67,9 +64,5 @@ def retryable(problem: BaseException | int) -> bool:
 
 
 def _status(problem: BaseException) -> int | None:
-    response = getattr(problem, "response", None)
-    for holder, name in ((problem, "status"), (response, "status_code")):
-        status = getattr(holder, name, None)
-        if isinstance(status, int) and status > 0:
-            return status
-    return None
+    status = getattr(problem, "status", None)
+    return status if isinstance(status, int) and status > 0 else None

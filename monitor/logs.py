@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 __all__ = ["JsonFormatter", "RateLimited", "TextFormatter", "setup"]
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_QUIET = ("aiohttp", "asyncio", "numba", "websockets")
+_QUIET = ("aiohttp", "asyncio", "numba")
 
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ clock. Where there is no busy market, the pong to a ping sent at a known time ha
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,8 +18,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import anyio
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from . import protocol
 from .backoff import retryable
@@ -30,13 +27,12 @@ from .ledger import Stream
 from .logs import RateLimited
 from .protocol import Bbo, Candle, Malformed, Pong, ServerError, Subscribed, Subscription
 from .roster import Roster, Suspects
-from .urls import is_loopback
+from .websocket import TROUBLES, WebSocket, connect
 
 __all__ = ["Listener", "Means", "Socket", "Timing"]
 
 log = logging.getLogger(__name__)
 
-_MAX_FRAME = 2**22
 _WITHOUT_CANDLES = frozenset({"bbo", "pong", "error", "subscriptionResponse"})
 _BRISK_S = 0.1
 """How often a socket looks after its subscriptions while some are open."""
@@ -147,7 +143,7 @@ class Socket:
         self._settled = anyio.Event()
         self._pings: list[float] = []
         self._began_s = self._heard_s = self._fresh_s = self._clock.monotonic()
-        self._socket: ClientConnection | None = None
+        self._socket: WebSocket | None = None
         self._scope = anyio.CancelScope()
 
     @property
@@ -189,13 +185,7 @@ class Socket:
         self._began_s = self._clock.monotonic()
         try:
             await self._live()
-        except (
-            WebSocketException,
-            OSError,
-            EOFError,
-            asyncio.TimeoutError,
-            ImportError,  # a SOCKS proxy in the environment takes a library more
-        ) as error:
+        except TROUBLES as error:
             level = logging.WARNING if retryable(error) else logging.ERROR
             means.complaints.log(means.name, level, "socket %s: %s", means.name, _said(error))
         finally:
@@ -233,16 +223,7 @@ class Socket:
         means, listener = self._means, self._listener
         try:
             self._take_room()
-            async with connect(
-                means.url,
-                compression=None,
-                ping_interval=None,
-                open_timeout=means.timing.open,
-                close_timeout=1.0,
-                max_size=_MAX_FRAME,
-                # No proxy leads to this machine, though the environment may name one for all else.
-                proxy=None if is_loopback(means.url) else True,
-            ) as socket:
+            async with connect(means.url, seconds=means.timing.open) as socket:
                 if means.before is not None:
                     await means.before()
                 listener.count("connects")
@@ -252,31 +233,21 @@ class Socket:
                 try:
                     async with anyio.create_task_group() as tasks:
                         tasks.start_soon(self._tend, socket)
-                        await self._listen(socket)
+                        await socket.listen(self._hear)
                         tasks.cancel_scope.cancel()
                 finally:
                     listener.lost(self.stream)
                     listener.count("disconnects")
-                    # Also when cancelled: what is left open is complained about at exit.
-                    with anyio.CancelScope(shield=True):
-                        await socket.close()
-                    self.close_reason = socket.close_reason or ""
+                    self.close_reason = socket.close_reason
                     if self._ended is not None:
                         self._ended(self)
-                ending = f"{int(socket.close_code or 1006)} {socket.close_reason or ''}".strip()
+                ending = f"{socket.close_code} {socket.close_reason}".strip()
                 if self.retired:
                     log.info("socket %s: replaced after %.0f s", means.name, self.lived_s)
                 else:
                     log.warning("socket %s: closed: %s", means.name, ending)
         finally:
             means.subscriptions.release(self._room)
-
-    async def _listen(self, socket: ClientConnection) -> None:
-        # While frames are waiting, `recv` returns without a turn of the event loop: a burst is
-        # taken in whole before anything that the listener scheduled (waking readers) runs.
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                self._hear(await socket.recv(decode=False))
 
     def _hear(self, frame: bytes) -> None:
         event = protocol.decode(frame)
@@ -339,7 +310,7 @@ class Socket:
             error.kind, logging.ERROR, "socket %s: the exchange says: %s", means.name, error.text
         )
 
-    async def _tend(self, socket: ClientConnection) -> None:
+    async def _tend(self, socket: WebSocket) -> None:
         """Subscribe what is not acknowledged, ping, and end a socket that has gone silent."""
         means, roster = self._means, self.roster
         name, timing = means.name, means.timing
@@ -349,13 +320,13 @@ class Socket:
             if now_s - self._heard_s > timing.silence:
                 log.warning("socket %s: nothing heard for %.0f s", name, now_s - self._heard_s)
                 # No closing handshake with somebody who does not answer.
-                socket.transport.abort()
+                socket.abort()
                 return
             if now_s - self._fresh_s > timing.silence:
                 log.warning("socket %s: what it tells is older than %.0f s", name, timing.silence)
-                socket.transport.abort()
+                socket.abort()
                 return
-            with contextlib.suppress(ConnectionClosed):
+            with contextlib.suppress(*TROUBLES):
                 for subscription in roster.leaving(now_s, timing.ack):
                     await self._send(socket, protocol.unsubscribe(subscription))
                 missing = self._wants - self._room
@@ -373,10 +344,10 @@ class Socket:
                 self._settled.set()
             await anyio.sleep(timing.look if roster.complete else min(timing.look, _BRISK_S))
 
-    async def _send(self, socket: ClientConnection, message: bytes) -> None:
+    async def _send(self, socket: WebSocket, message: bytes) -> None:
         while (now := self._clock.now_ms()) < (ready := self._means.messages.reserve(now)):
             await self._clock.sleep_until(ready)
-        await socket.send(message, text=True)
+        await socket.send(message)
 
 
 def _said(error: BaseException) -> str:

@@ -11,11 +11,10 @@ import sys
 
 import aiohttp
 import pytest
-import websockets.exceptions
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.datastructures import Headers
-from websockets.http11 import Response
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from monitor.backoff import delays, retryable
 
@@ -57,8 +56,9 @@ def test_bounds_that_make_no_sense_are_refused(base: float, cap: float) -> None:
         next(delays(base, cap, random.Random()))
 
 
-def _refused(status: int) -> websockets.exceptions.InvalidStatus:
-    return websockets.exceptions.InvalidStatus(Response(status, "", Headers()))
+def _refused(status: int) -> aiohttp.WSServerHandshakeError:
+    request = aiohttp.RequestInfo(URL("ws://exchange"), "GET", CIMultiDictProxy(CIMultiDict()))
+    return aiohttp.WSServerHandshakeError(request, (), status=status)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,7 @@ def _refused(status: int) -> websockets.exceptions.InvalidStatus:
         aiohttp.ServerTimeoutError(),
         aiohttp.ClientPayloadError(),
         aiohttp.ClientOSError(),
-        websockets.exceptions.ConnectionClosedError(None, None),
-        websockets.exceptions.ConnectionClosedOK(None, None),
-        websockets.exceptions.InvalidMessage("no HTTP"),
+        aiohttp.ClientConnectionResetError(),
         _refused(503),
         _refused(429),
     ],
@@ -108,7 +106,6 @@ def test_passing_troubles_are_worth_another_try(problem: BaseException | int) ->
         ValueError("bug"),
         KeyError("bug"),
         aiohttp.InvalidURL("x:"),
-        websockets.exceptions.InvalidURI("x:", "no scheme"),
         _refused(403),
         _refused(404),
         asyncio.CancelledError(),

@@ -35,7 +35,6 @@ HEAVY = {
     "polars",
     "pyarrow",
     "pydantic",
-    "websockets",
 }
 
 # tomllib is in the standard library from 3.11 on; what imports it must not depend on who checks.

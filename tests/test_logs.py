@@ -82,7 +82,7 @@ def test_a_message_of_several_lines_cannot_pass_for_two_records() -> None:
 
 def test_libraries_are_held_at_warnings_and_we_at_the_level_asked_for() -> None:
     stream = lines("text", "debug")
-    logging.getLogger("websockets.client").info("noise")
+    logging.getLogger("aiohttp.client").info("noise")
     logging.getLogger("monitor").debug("ours")
     assert "noise" not in stream.getvalue()
     assert "ours" in stream.getvalue()

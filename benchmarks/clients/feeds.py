@@ -63,7 +63,7 @@ class Errands:
 
 
 async def bare(port: int, errands: Errands) -> None:
-    """The limit: websockets receives, and nothing looks at what."""
+    """The limit in pure Python: websockets receives, and nothing looks at what."""
     from websockets.asyncio.client import connect
 
     subscribe = (
@@ -83,12 +83,12 @@ async def bare(port: int, errands: Errands) -> None:
 
 
 async def bare_aiohttp(port: int, errands: Errands) -> None:
-    """The same with aiohttp, whose parser is compiled."""
+    """The limit of what the service receives with: aiohttp, whose parser is compiled."""
     from aiohttp import ClientSession
 
     async with (
         ClientSession() as session,
-        session.ws_connect(f"ws://127.0.0.1:{port}/ws") as socket,
+        session.ws_connect(f"ws://127.0.0.1:{port}/ws", decode_text=False) as socket,
     ):
         candles = {"type": "candle", "coin": COIN, "interval": "1m"}
         await socket.send_json({"method": "subscribe", "subscription": candles})
@@ -97,7 +97,7 @@ async def bare_aiohttp(port: int, errands: Errands) -> None:
         while True:
             frame = (await socket.receive()).data
             if errands.wanted < 2**62:
-                errands.seen(int(frame[frame.rindex(":") + 1 : -2]))
+                errands.seen(int(frame[frame.rindex(b":") + 1 : -2]))
 
 
 async def ccxt_pro(port: int, errands: Errands, on_candle: Any) -> None:
