@@ -13,14 +13,15 @@ import pickle
 import socket
 import tempfile
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.conftest import HISTORY, MARKETS, Filled
-from benchmarks.harness import HERE, child, tell
+from benchmarks.conftest import HISTORY, MARKETS, NOW_BAR, NOW_MS, Filled, candle
+from benchmarks.harness import HERE, QUICK, child, tell
 from benchmarks.peers import Redis
 
 COIN = "C7"
@@ -133,6 +134,19 @@ def bench_view_of_a_column(benchmark: Any, filled: Filled) -> None:
     tell(benchmark, "ours", "a view")
     ring = filled.store[COIN]
     assert len(benchmark(lambda: ring["close"])) == HISTORY
+
+
+@pytest.mark.benchmark(group=COLUMN)
+def bench_view_after_a_tick(benchmark: Any, filled: Filled) -> None:
+    """How long for the first look after a tick, when the rows' place must be found again?"""
+    tell(benchmark, "ours", "a view, first after a tick")
+    ring, trades = filled.store[COIN], count(1_000)
+
+    def tick() -> None:
+        filled.engine.candle(candle(COIN, NOW_BAR, 100.0, next(trades)), NOW_MS, 1)
+
+    rows = benchmark.pedantic(lambda: ring["close"], setup=tick, rounds=20 if QUICK else 5_000)
+    assert len(rows) == HISTORY
 
 
 @pytest.mark.benchmark(group=COLUMN)

@@ -27,6 +27,11 @@ __all__ = ["Problem", "ahead_of_its_clock", "check"]
 LOOKS = 6
 """How often a series that looks broken is looked at; the pauses in between double from 1 ms."""
 
+STUCK_S = 0.1
+"""How long a sequence word must have been odd at the last look to be one that stays so."""
+
+_RESTLESS = "never at rest"
+
 AHEAD_MS = 86_400_000
 """How far the grid may be ahead of the writer's clock as last told: both are told by one thread."""
 
@@ -164,6 +169,7 @@ class _Series:
         self.header = header
         self.columns = columns
         self.statuses = statuses
+        self._odd = 0
         self.live: Any = np.frombuffer(view, layout.HEADER_DTYPE, 1)
         self.control = np.ndarray(
             layout.CONTROL_WORDS,
@@ -185,20 +191,26 @@ class _Series:
         for look in range(LOOKS):
             found = self._look()
             if not found:
-                break
+                return []
             if look < LOOKS - 1:
                 time.sleep(0.001 * 2**look)
+        if self._odd:
+            # A busy writer may have been put aside by the system in the middle of a write.
+            time.sleep(STUCK_S)
+            found = self._look()
         return found
 
     def _look(self) -> list[str]:
         before, grid = int(self.control[0]), int(self.live["grid"][0])
-        if before & 1:
-            return [f"sequence {before} is odd: a write was begun and never finished"]
+        met, self._odd = self._odd, before if before & 1 else 0
+        if self._odd:
+            broken = f"sequence {before} is odd: a write was begun and never finished"
+            return [broken if met == before else _RESTLESS]
         fence()
         control, record = self.control.copy(), self.record.copy()
         fence()
         if self.control[0] != before or self.live["grid"][0] != grid:
-            return ["never at rest"]
+            return [_RESTLESS]
         words = {name: int(control[k]) for name, k in _WORD.items()}
         return [
             what

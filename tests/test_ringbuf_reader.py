@@ -117,6 +117,26 @@ def test_two_views_of_a_column_share_their_address(made: Writer, store: ringbuf.
     assert np.shares_memory(first, store.matrix("close"))
 
 
+def test_a_whole_history_is_looked_up_anew_after_every_write(
+    made: Writer, store: ringbuf.Store
+) -> None:
+    ring, newest = store["BTC"], 1_000 + 4 * HISTORY
+    assert len(ring["close"]) == 0
+    expected: list[float] = []
+    for bar in range(1_000, newest + 1):
+        made.put(0, bar, row(bar))
+        expected = [float(each) for each in range(max(1_000, bar - HISTORY + 1), bar + 1)]
+        for _ in range(2):
+            assert ring["close"].tolist() == expected == ring.view("close").tolist()
+    control = made.controls[0]
+    kernels.begin(control, newest + 1)
+    for _ in range(2):
+        assert ring["close"].tolist() == expected
+    control[WORD["start"]] = newest
+    kernels.commit(control)
+    assert ring["close"].tolist() == expected[-1:]
+
+
 @pytest.mark.parametrize(
     "take",
     [
