@@ -40,7 +40,7 @@ from monitor.ledger import Stream
 from monitor.markets import Market
 from monitor.protocol import Candle
 from monitor.rest import InfoClient
-from monitor.service import Service
+from monitor.serving import Service
 from monitor.settings import Settings
 from monitor.sharing import plan as share_out
 from monitor.store import source_of, spec_of

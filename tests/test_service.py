@@ -33,7 +33,7 @@ from monitor.ledger import Stream
 from monitor.markets import Market as Listed
 from monitor.protocol import Candle
 from monitor.rest import InfoClient
-from monitor.service import Service, greet
+from monitor.serving import Service, greet
 from monitor.settings import Settings
 from monitor.store import source_of, spec_of
 from ringbuf import segment

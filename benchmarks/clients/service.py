@@ -11,7 +11,7 @@ from monitor import compiled
 
 compiled.keep_cache()
 
-from monitor import logs, service  # noqa: E402 - numba's cache folder is to be set before
+from monitor import asking, logs, service  # noqa: E402 - numba's cache folder is to be set before
 from monitor.budget import WeightBudget  # noqa: E402
 from monitor.settings import Settings  # noqa: E402
 
@@ -28,8 +28,8 @@ class Unlimited(WeightBudget):
 
 if __name__ == "__main__":
     service.WeightBudget = Unlimited  # type: ignore[misc]
-    service.URGENT_AT_ONCE = 8
-    service.ASK_S = 0.02
+    asking.URGENT_AT_ONCE = 8
+    asking.ASK_S = 0.02
     settings = Settings.load()
     logs.setup(settings.log_level, settings.log_format)
     anyio.run(service.run, settings)
