@@ -27,7 +27,10 @@ SETTLE_MS: Final = 3_000.0
 """How long after a minute's end and grace REST is asked about it: it may lag behind the socket."""
 RETRY_MS: Final = 15_000.0
 """Pause before the same question is asked again; doubled each time that it was refused."""
-PATIENCE: Final = 4
+SOON_MS: Final = 3_000.0
+"""The first such pause after an answer that lags behind the socket or is damaged: most often the
+next one does not, and readers are waiting for it."""
+PATIENCE: Final = 5
 """Answers that lag behind the socket before the silence of the last one is believed."""
 
 RECHECK_MS: Final = 1_800_000.0
@@ -229,8 +232,7 @@ class History:
             patient=ledger.attempts < PATIENCE,
         )
         if found.lagging:
-            ledger.attempts += 1
-            ledger.retry_ms = now_ms + RETRY_MS
+            self._later(ledger, now_ms)
         else:
             ledger.attempts = 0
             ledger.asked_about(ask.last)
@@ -245,9 +247,14 @@ class History:
         """Is the same to be asked once more, as the answer had rows that cannot be?"""
         if ledger.attempts >= PATIENCE:
             return False
-        ledger.attempts += 1
-        ledger.retry_ms = now_ms + RETRY_MS
+        History._later(ledger, now_ms)
         return True
+
+    @staticmethod
+    def _later(ledger: Ledger, now_ms: float) -> None:
+        """The answer to be waited for did not come yet."""
+        ledger.retry_ms = now_ms + (RETRY_MS if ledger.attempts else SOON_MS)
+        ledger.attempts += 1
 
     def _valid(
         self, ask: Ask, listed: Sequence[Candle], now_ms: float, interval_ms: int

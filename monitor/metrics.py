@@ -93,7 +93,7 @@ _COUNTED: Final = {
     "disconnects": "sockets ended, for whatever reason",
     "renewals": "sockets replaced before the exchange would have ended them",
     "stalls": "streams that fell silent against evidence and were subscribed anew",
-    "quarantined": "times that a market was left out because it costs its socket",
+    "quarantined": "times that a market was left out because the exchange refuses it",
     "delisted": "markets that are not traded any more",
     "offered": "new markets that the selectors find, followed from the next start on",
     "renamed": "followed markets that the exchange calls by another name now",

@@ -2,10 +2,11 @@
 
 Pure bookkeeping: subscriptions and clock readings in, subscriptions to send out.
 
-The exchange drops a whole socket for one name that it does not know, and does not say which. So
-what was unanswered when a socket died is *suspected*: on the next socket it is asked for last, in
-halves, each half when everything before it has been acknowledged. The name that is left is asked
-for once more alone, then left out for a while, the longer the more often.
+A name that is refused by an answer is left out for a while, the longer the more often. For one that
+it does not know the exchange drops the whole socket, and does not say which it was. So what was
+unanswered when a socket died is *suspected*: on the next socket it is asked for last, in halves,
+each half when everything before it has been acknowledged. The name that is left is asked for once
+more alone, then left out in the same way.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from .protocol import Subscription
 __all__ = ["REST_S", "Roster", "Suspects"]
 
 REST_S = (60.0, 600.0, 3_600.0)
-"""How long a name is left out that has cost a socket: the first time, the second, later. The first
-is short, because a failing network can look like a bad name."""
+"""How long a name is left out: the first time, the second, later. The first is short, because a
+failing network can look like a bad name."""
 
 _PROOF = 2
 """Sockets that a name must have cost alone before it is left out."""
@@ -48,10 +49,15 @@ class Suspects:
         if self._strikes[suspect] < _PROOF:
             self._groups.insert(0, group)
             return None
-        rests = self._rests.get(suspect, 0)
-        self._rests[suspect] = rests + 1
-        self._resting[suspect] = now_s + REST_S[min(rests, len(REST_S) - 1)]
+        self.rest(suspect, now_s)
         return suspect
+
+    def rest(self, subscription: Subscription, now_s: float) -> None:
+        """Leave it out for a while: it is what the exchange minds."""
+        self._forget([subscription])
+        rests = self._rests.get(subscription, 0)
+        self._rests[subscription] = rests + 1
+        self._resting[subscription] = now_s + REST_S[min(rests, len(REST_S) - 1)]
 
     def clear(self, subscription: Subscription) -> None:
         """It was acknowledged: it is a good name."""
@@ -125,6 +131,14 @@ class Roster:
             return False
         self._told.add(subscription)
         self._suspects.clear(subscription)
+        return True
+
+    def refused(self, subscription: Subscription, now_s: float) -> bool:
+        """The exchange said no to it: it is left out for a while; False where it was not asked."""
+        if self._asked.pop(subscription, None) is None:
+            return False
+        self._waiting[subscription] = None
+        self._suspects.rest(subscription, now_s)
         return True
 
     def left(self, subscription: Subscription) -> None:

@@ -305,6 +305,12 @@ class Socket:
         if error.kind == "already_unsubscribed" and error.subscription is not None:
             self.roster.left(error.subscription)
             return
+        if (
+            error.kind == "invalid_subscription"
+            and error.subscription is not None
+            and self.roster.refused(error.subscription, self._clock.monotonic())
+        ):
+            self._listener.count("quarantined")
         means = self._means
         means.complaints.log(
             error.kind, logging.ERROR, "socket %s: the exchange says: %s", means.name, error.text

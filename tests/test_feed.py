@@ -608,6 +608,39 @@ def test_a_name_that_costs_the_socket_is_left_out_said_once_and_the_others_are_t
     assert said[0].startswith("market NOPE: the exchange ends the socket that asks for it")
 
 
+async def refusing(connection: ServerConnection, exchange: Exchange) -> None:
+    """Polite, but no to NOPE, which costs nothing else."""
+    async for message in connection:
+        subscription = exchange.take(connection, message)
+        if subscription is None:
+            await connection.send('{"channel":"pong"}')
+        elif subscription["coin"] == "NOPE":
+            complaint = "Invalid subscription " + json.dumps(subscription)
+            await connection.send(json.dumps({"channel": "error", "data": complaint}))
+        else:
+            await connection.send(ack(subscription))
+
+
+def test_a_name_that_is_refused_is_not_asked_for_again_and_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        bench = Bench(refusing)
+        async with bench.running(coins=("A", "NOPE", "B"), timing=QUICK):
+            await until(lambda: told(bench) == {"A", "B"})
+            await until(lambda: bench.heard.counts["quarantined"])
+            pings = bench.exchange.pings
+            await until(lambda: bench.exchange.pings > pings + 8)
+            assert len(bench.exchange.sockets) == 1
+            assert [each["coin"] for each in bench.exchange.asked[0]].count("NOPE") == 1
+        assert bench.heard.counts["quarantined"] == 1
+
+    anyio.run(main)
+    (said,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert "Invalid subscription" in said
+    assert "NOPE" in said
+
+
 def told(bench: Bench) -> set[str]:
     """The coins that some socket tells now."""
     heard = bench.heard

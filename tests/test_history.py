@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import engine_kit as kit
-from monitor.history import PATIENCE, RECHECK_BARS, RETRY_MS
+from monitor.history import PATIENCE, RECHECK_BARS, RETRY_MS, SOON_MS
 from monitor.kernels import CARRIED, CLOSED, CONFIRMED
 from monitor.ledger import Ask, Stream
 from monitor.protocol import Candle
@@ -741,6 +741,21 @@ def test_rest_that_lags_behind_the_socket_is_asked_again_then_the_socket_is_beli
     desk.answer(desk.asks()[0], [])
     assert kit.flags(desk.engine, BAR) == CLOSED
     assert kit.row(desk.engine, BAR)["trades"] == 3
+    assert not [ask for ask in desk.asks() if ask.first <= BAR]
+
+
+def test_an_answer_that_lags_is_asked_for_soon_once_then_at_leisure() -> None:
+    desk = kit.filled()
+    desk.go_to(BAR + 1, 10.0)
+    begun = desk.now
+    for pause_ms in (SOON_MS, *[RETRY_MS] * (PATIENCE - 1)):
+        desk.answer(desk.asks()[0], [])
+        desk.go(pause_ms / 1_000 - 0.1)
+        assert not desk.asks()
+        desk.go(0.1)
+        assert desk.asks()
+    assert desk.now - begun >= MINUTE, "REST had a minute before the socket alone is believed"
+    desk.answer(desk.asks()[0], [])
     assert not [ask for ask in desk.asks() if ask.first <= BAR]
 
 

@@ -59,6 +59,31 @@ def test_a_subscription_that_is_renewed_is_left_first_then_asked_for_again() -> 
     assert roster.due(12.0, ACK_S, 2) == [b, a]
 
 
+def test_a_refused_name_is_left_out_for_longer_each_time_and_the_others_are_not() -> None:
+    good, bad = map(candles, ("GOOD", "BAD"))
+    suspects = Suspects()
+    roster = Roster([good, bad], suspects)
+    now_s = 0.0
+    assert roster.due(now_s, ACK_S, 2) == [good, bad]
+    assert roster.acknowledged(good)
+    for rest_s in (*REST_S, REST_S[-1]):
+        assert roster.refused(bad, now_s)
+        assert not roster.refused(bad, now_s)
+        assert roster.complete
+        assert suspects.resting == {bad}
+        assert roster.due(now_s + rest_s - 1.0, ACK_S, 2) == []
+        now_s += rest_s
+        assert roster.due(now_s, ACK_S, 2) == [bad]
+    assert roster.acknowledged(bad)
+    assert roster.complete
+    # Another socket of the same share knows it too; once it is good, all is forgotten.
+    other = Roster([good, bad], suspects)
+    assert other.due(now_s, ACK_S, 2) == [good, bad]
+    assert other.refused(bad, now_s)
+    assert other.acknowledged(good)
+    assert other.due(now_s + REST_S[0], ACK_S, 2) == [bad]
+
+
 class Rude:
     """An exchange that drops a socket once it is asked for a bad name, and no sooner answers."""
 
