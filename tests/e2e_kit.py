@@ -44,6 +44,7 @@ __all__ = [
     "process",
     "run",
     "service",
+    "serving",
     "until",
 ]
 
@@ -116,14 +117,17 @@ def until(condition: Callable[[], object], what: str, *processes: Process) -> No
 
 @contextlib.contextmanager
 def process(
-    *arguments: str, settings: Mapping[str, object] | None = None, cwd: Path | None = None
+    *arguments: str,
+    settings: Mapping[str, object] | None = None,
+    cwd: Path | None = None,
+    program: Sequence[str] = ("-m", "monitor"),
 ) -> Iterator[Process]:
     """``python -m monitor ARGUMENTS`` while the block runs; warnings are errors in it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             popen = subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "monitor", *arguments],
+                [sys.executable, "-W", "error", *program, *arguments],
                 env=environment(settings),
                 cwd=cwd or folder,
                 stdin=subprocess.DEVNULL,
@@ -197,7 +201,14 @@ def exchange(
 def service(segment: str, urls: Urls, **settings: object) -> Iterator[Process]:
     """A service on `urls`; the block begins when its store can be attached."""
     chosen = {"segment": segment, "history": 200, **urls.settings, **settings}
-    with process("run", settings=chosen) as found:
+    with serving(segment, process("run", settings=chosen)) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def serving(segment: str, started: contextlib.AbstractContextManager[Process]) -> Iterator[Process]:
+    """The same with a service that is started in a way of its own."""
+    with started as found:
         until(lambda: _written_by(segment, found.pid) or found.ended, "the store", found)
         assert not found.ended, found.stderr
         yield found
