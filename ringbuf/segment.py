@@ -200,12 +200,18 @@ def name_lock(name: str) -> Iterator[None]:
 def name_holder(name: str) -> int | None:
     """The pid of who holds the store's name just now (-1: it did not say); None for nobody.
 
-    For those who may not sleep in `name_lock` until it is free.
+    For those who may not sleep in `name_lock` until it is free. A lock that is not ours to open
+    (another user's, a symbolic link) counts as held: we could not take it either, and whoever
+    asks from time to time goes on until it is gone.
     """
     try:
         descriptor = os.open(_lock_path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP):
+            return -1
+        raise
     try:
         return None if _flocked(descriptor) else _said_pid(descriptor)
     finally:

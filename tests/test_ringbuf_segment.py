@@ -300,6 +300,31 @@ def test_a_name_that_is_held_for_too_long_is_an_error_that_names_the_holder(
     assert segment.name_holder(segment_name) is None
 
 
+def test_a_lock_that_is_not_ours_to_open_counts_as_held(segment_name: str) -> None:
+    lock = segment.path_of(segment_name).with_name(f"{segment_name}.lock")
+    lock.symlink_to("/nowhere")
+    assert segment.name_holder(segment_name) == -1
+    lock.unlink()
+    lock.touch(0o600)
+    lock.chmod(0)
+    code = (
+        "import os; from ringbuf import segment\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"  # root may open everything
+        f"print(segment.name_holder({segment_name!r}))"
+    )
+    try:
+        said = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        assert said.stdout == "-1\n", said.stderr
+    finally:
+        lock.unlink()
+
+
 def test_the_name_lock_follows_no_link_that_a_stranger_put_there(
     segment_name: str, tmp_path: Path
 ) -> None:
