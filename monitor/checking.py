@@ -120,9 +120,10 @@ async def run(settings: Settings) -> None:
         ("segment", f"{settings.segment}, mode {settings.segment_mode:04o}"),
         ("memory", f"{_mib(needed)} of /dev/shm, which has {_mib(free)} free of {_mib(total)}"),
         ("", f"a change of markets, stats or history needs {_mib(2 * needed)} for a moment"),
-        ("archive", str(settings.archive or "off")),
         ("", f"in Docker: SHM_SIZE={_advised(needed)}m in .env, or --shm-size={_advised(needed)}m"),
         ("first fill", f"about {fill_ms / 1000:.0f} s of waiting for the REST budget"),
+        ("archive", str(settings.archive or "off")),
+        ("metrics", str(settings.metrics_file or "off")),
     ]
     for label, text in lines:
         click.echo(f"{label:11} {text}")

@@ -182,6 +182,10 @@ class Settings(BaseSettings):
             raise SettingsError(map(_problem, error.errors())) from None
         except tomllib.TOMLDecodeError as error:
             raise SettingsError([Problem(TOML_FILE, str(error), "valid TOML")]) from None
+        except PermissionError as error:
+            name = f"{ENV_FILE} or {TOML_FILE}"
+            expected = "to be in a folder that this user may look into, such as after cd /"
+            raise SettingsError([Problem(name, str(error.strerror), expected)]) from None
         except (OSError, UnicodeError, SourceError) as error:
             name = f"{ENV_FILE} or {TOML_FILE}"
             raise SettingsError([Problem(name, str(error), "readable UTF-8 text")]) from None

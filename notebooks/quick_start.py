@@ -70,6 +70,7 @@ def draw_candles(axes, rows):
         width=np.timedelta64(42, "s"),
         color=colours,
     )
+    axes.use_sticky_edges = False  # or the lowest body would stand on the frame
     axes.set_ylabel("quote currency")
     axes.grid(alpha=0.2)
 

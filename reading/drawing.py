@@ -262,7 +262,7 @@ def hints(found: Sequence[Row]) -> list[Painted]:
             if name.startswith("RSI") and value is not None:
                 signs |= {f"▲ RSI above {HIGH:.0f}"} if value > HIGH else set()
                 signs |= {f"▼ RSI below {LOW:.0f}"} if value < LOW else set()
-    if len({row["closed"] for row in found} - {None}) > 1:
+    if any(row["closed"] is False for row in found):
         signs.add("… minute still open")
     if reasons:
         signs.add(f"{NONE} {', '.join(sorted(reasons))}")

@@ -51,6 +51,11 @@ def draw(store: ringbuf.Store, name: str, chosen: Choice) -> None:
         raise click.UsageError(
             f"--plot names the market itself; --market goes with a picture: --plot {markets[0]}.png"
         )
+    if path.suffix and name not in store:
+        raise click.UsageError(
+            f"{name} is no market here, and a picture's name ends with "
+            f"{', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
+        )
     width, height = window()
     chart = chart_of(
         store,

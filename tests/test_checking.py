@@ -55,6 +55,20 @@ def test_it_says_what_would_run_and_what_it_takes(capsys: pytest.CaptureFixture[
     assert said["segment"] == "x, mode 0600"
     assert " MiB of /dev/shm, which has " in said["memory"]
     assert said["first fill"].startswith("about ")
+    assert said["archive"] == "off"
+    assert said["metrics"] == "off"
+
+
+def test_it_says_what_is_written_to_disk_and_keeps_the_lines_of_memory_together(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    checked(archive=tmp_path / "candles", metrics_file=tmp_path / "m.prom", segment="x")
+    lines = capsys.readouterr().out.splitlines()
+    (memory,) = (number for number, line in enumerate(lines) if line.startswith("memory"))
+    assert lines[memory + 1].startswith("            a change of markets, ")
+    assert lines[memory + 2].startswith("            in Docker: SHM_SIZE=")
+    assert f"archive     {tmp_path}/candles" in lines
+    assert f"metrics     {tmp_path}/m.prom" in lines
 
 
 def test_what_is_hardly_meant_so_is_a_warning(

@@ -178,6 +178,12 @@ def test_the_table_says_where_it_comes_from_and_names_every_stat(store: Writer) 
     assert "\x1b" not in done.stdout
 
 
+def test_the_sign_of_an_open_minute_is_explained_where_it_occurs(store: Writer) -> None:
+    explained = "… minute still open"
+    assert explained in read("--segment", store.spec.name).stdout
+    assert explained not in read("--segment", store.spec.name, "--closed").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "nearest"),
     [(("--market", "btcusd"), "btcusd_perp"), (("--stat", "ATR15"), "ATR14")],

@@ -156,6 +156,7 @@ def test_a_market_without_candles_says_so(store: Writer) -> None:
         (("--plot", "BTC", "--stat", "ATR15"), "no stat named 'ATR15'; nearest: ATR14"),
         (("--plot", "BTC", "--watch"), "--plot draws once"),
         (("--plot", "BTC", "--market", "BTC"), "--plot BTC.png"),
+        (("--plot", "btc.jpg"), "a picture's name ends with .png, .svg or .pdf"),
         (("--plot", "x.png"), "name the market of x.png with one --market"),
         (("--plot", "/nowhere/x.png", "--market", "BTC"), "cannot write /nowhere/x.png"),
         (("--plot", "x.png", "--market", "jeffusdc"), "has no candle yet"),

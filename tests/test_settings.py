@@ -231,6 +231,20 @@ def test_names_that_nobody_knows_are_warnings_with_the_nearest(
     assert settings.history == 1_440
 
 
+def test_a_folder_that_we_may_not_look_into_says_where_to_go(folder: Path) -> None:
+    folder.chmod(0)
+    privileged = os.geteuid() == 0
+    if privileged:  # root may look everywhere
+        os.seteuid(65534)
+    try:
+        with pytest.raises(SettingsError, match=r"found Permission denied, expected .* cd /"):
+            Settings.load()
+    finally:
+        if privileged:
+            os.seteuid(0)
+        folder.chmod(0o700)
+
+
 def test_files_that_cannot_be_read_are_problems_too(folder: Path) -> None:
     (folder / "monitor.toml").write_text("history = \n")
     with pytest.raises(SettingsError, match=r"monitor.toml: found .*, expected valid TOML"):
