@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from indicators import Plan, plan
 from ringbuf import layout, segment
 from ringbuf.adoption import Opening, found_document, open_store, take_over
-from ringbuf.errors import NameHeld
+from ringbuf.errors import NameHeld, RingbufError
 from ringbuf.layout import WORD
 from ringbuf.rescue import rescue
 from ringbuf.spec import StoreSpec
@@ -64,12 +64,17 @@ async def name_is_free(name: str) -> None:
 
 def give_up(writer: Writer) -> None:
     """Leave a store that has lost its names, and say so; whoever opens it next goes on with it."""
-    name = writer.spec.name
-    saved = rescue(writer)
+    try:
+        saved = rescue(writer)
+        outcome = (
+            "its rows go on in a new segment, readers learn of it" if saved else "its rows are lost"
+        )
+    except (RingbufError, OSError) as error:
+        outcome = f"its rows are lost: {error}"
     log.error(
         "store %s has lost its names (removed by hand, or by systemd's RemoveIPC at a logout): %s",
-        name,
-        "its rows go on in a new segment, readers learn of it" if saved else "its rows are lost",
+        writer.spec.name,
+        outcome,
     )
 
 

@@ -159,16 +159,25 @@ class NameHeld(RingbufError):
 
 
 class NoSpace(RingbufError):
-    """Shared memory is too small for the store."""
+    """Shared memory is too small for the store, or has as many files as it may have."""
 
-    def __init__(self, name: str, needed: int, free: int, total: int) -> None:
-        super().__init__(name, needed, free, total)
+    def __init__(
+        self, name: str, needed: int, free: int, total: int, of_files: bool = False
+    ) -> None:
+        super().__init__(name, needed, free, total, of_files)
         self.name = name
         self.needed = needed
         self.free = free
         self.total = total
+        self.of_files = of_files
 
     def __str__(self) -> str:
+        if self.of_files:
+            return (
+                f"store {self.name!r}: found no room for another file in /dev/shm, though "
+                f"{_mib(self.free)} are free; remove files that are nobody's (df -i /dev/shm "
+                f"counts them), or remount it with more nr_inodes"
+            )
         advised = self.total - self.free + self.needed
         return (
             f"store {self.name!r} needs {_mib(self.needed)} of shared memory, /dev/shm has "

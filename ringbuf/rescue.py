@@ -25,20 +25,20 @@ def rescue(writer: Writer) -> bool:
     more. Where one of the names is somebody else's by now, or there is no room for a copy, nothing
     is left: what then has the name is told to whoever opens the store.
 
-    Raises NameHeld.
+    Raises NameHeld, NoSpace and OSError; the old segment is retired all the same.
     """
     name = writer.spec.name
-    with segment.name_lock(name):
-        paths = (segment.path_of(name), segment.keep_path(name))
-        if segment.leads_to(segment.keep_path(name), writer.inode):
-            writer.disown()  # adopted by way of its second link: readers keep their memory
-            return True
-        try:
-            saved = not any(os.path.lexists(path) for path in paths) and _copied(writer)
-        finally:  # whatever kept it from being copied, its readers must not wait for more
+    kept = False
+    try:
+        with segment.name_lock(name):
+            # By way of its second link it is adopted as it is: readers keep their memory.
+            kept = segment.leads_to(segment.keep_path(name), writer.inode)
+            paths = (segment.path_of(name), segment.keep_path(name))
+            return kept or (not any(os.path.lexists(path) for path in paths) and _copied(writer))
+    finally:
+        if not kept:  # whatever kept it from being copied, its readers must not wait for more
             writer.retire()
-            writer.disown()
-    return saved
+        writer.disown()
 
 
 def _copied(writer: Writer) -> bool:

@@ -146,7 +146,7 @@ def reserve(name: str, size: int) -> tuple[int, Path]:
     temporary = aside_path(name)
     temporary.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o600)
+    descriptor = _made(temporary, flags, name, size)
     try:
         free, total = free_space()
         if size > free:
@@ -169,13 +169,14 @@ def reserve(name: str, size: int) -> tuple[int, Path]:
 def name_lock(name: str) -> Iterator[None]:
     """Hold the store's name: nobody else creates, replaces or removes it meanwhile.
 
-    Raises NameHeld where another process has it for longer than PATIENCE_S.
+    Raises NameHeld where another process has it for longer than PATIENCE_S, NoSpace where no file
+    can be made; PermissionError and other OSErrors of the file as they come.
     """
     path = _lock_path(name)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     end = time.monotonic() + PATIENCE_S
     while True:
-        descriptor = os.open(path, flags, 0o600)
+        descriptor = _made(path, flags, name, 0)
         try:
             if not _flocked(descriptor):
                 if time.monotonic() > end:
@@ -216,6 +217,16 @@ def name_holder(name: str) -> int | None:
         return None if _flocked(descriptor) else _said_pid(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _made(path: Path, flags: int, name: str, size: int) -> int:
+    """A descriptor of a file that is made if need be. Raises NoSpace."""
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.ENOMEM):
+            raise NoSpace(name, size, *free_space(), of_files=True) from None
+        raise
 
 
 def _lock_path(name: str) -> Path:

@@ -122,6 +122,19 @@ def test_whatever_keeps_it_from_being_copied_its_readers_are_told(segment_name: 
         assert reader.retired
 
 
+def test_a_name_that_stays_somebody_else_s_costs_the_rows_and_nothing_else(
+    segment_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "PATIENCE_S", 0.01)
+    writer = filled(create(spec(segment_name)))
+    with ringbuf.attach(segment_name) as reader:
+        segment.unlink(segment_name)
+        with segment.name_lock(segment_name), pytest.raises(ringbuf.NameHeld):
+            rescue(writer)
+        assert reader.retired
+        assert not reader.alive
+
+
 def test_what_has_taken_the_name_meanwhile_is_left_alone(segment_name: str) -> None:
     writer = without_names(segment_name)
     strange = segment.path_of(segment_name)

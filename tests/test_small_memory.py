@@ -98,3 +98,16 @@ def test_the_advised_size_is_enough() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "needs" not in done.stdout
+
+
+def test_too_many_files_are_told_from_too_little_memory() -> None:
+    if not namespace():
+        return
+    for inodes in (1, 2):  # of the folder itself; and of the lock of the name
+        few = tuple(part.replace("size=1m", f"size=1m,nr_inodes={inodes}") for part in namespace())
+        code = MAKE.partition("left = ")[0].replace("assert (error.needed", "# ")
+        done = subprocess.run(
+            [*few, sys.executable, "-c", code, "100"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "no room for another file in /dev/shm, though 1.0 MiB are free" in done.stdout
