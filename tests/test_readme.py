@@ -133,10 +133,3 @@ def test_the_statuses_are_those_that_readers_see() -> None:
 
     table = README[README.index("| status |") : README.index("### As a table")]
     assert set(re.findall(r"`(\w+)`", table)) == {*STATUSES, "stopped", "down"}
-
-
-def test_the_counters_that_are_explained_exist() -> None:
-    from monitor.book import COUNTERS
-
-    table = README[README.index("| counters |") : README.index("### Without the library")]
-    assert set(re.findall(r"`(\w+)`", table)) <= set(COUNTERS)
