@@ -13,6 +13,7 @@ it is not imported here, because it needs a compiler that readers do not.
 from .errors import (
     LayoutError,
     NameHeld,
+    NeverAtRest,
     NoRow,
     NoSpace,
     NotAStore,
@@ -34,6 +35,7 @@ from .ring import Ring
 __all__ = [
     "LayoutError",
     "NameHeld",
+    "NeverAtRest",
     "NoRow",
     "NoSpace",
     "NotAStore",

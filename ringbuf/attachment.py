@@ -131,7 +131,11 @@ class Attachment:
 
     def watch(self, look: Callable[[], Any], attached: Any) -> Watch:
         """A watch of what `look` sees of this store; it saw `attached` when that was attached."""
-        return Watch(self.published, look, attached, self._sleeper)
+        return Watch(self.published, look, attached, self._replaced_untold, self._sleeper)
+
+    def _replaced_untold(self) -> bool:
+        """Was it retired by a service that died before it said so?"""
+        return not self.live["retired"][0] and self.retired
 
     def close(self) -> None:
         """Let go of the life lock's descriptor; the memory stays while views of it do."""

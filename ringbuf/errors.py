@@ -14,6 +14,7 @@
     ├── NoSpace              too little shared memory
     ├── PlatformUnsupported  not Linux
     ├── NoRow                a LookupError: a series has no row of that time
+    ├── NeverAtRest          no consistent copy: a writer that never rests goes back without a pause
     ├── RowsLost             a loop over closed rows came too late for some
     ├── StoreEnded           a loop over what is new: nothing more comes from this store
     └── LayoutError          the writer was asked for an impossible store
@@ -30,6 +31,7 @@ import numpy as np
 __all__ = [
     "LayoutError",
     "NameHeld",
+    "NeverAtRest",
     "NoRow",
     "NoSpace",
     "NotAStore",
@@ -216,6 +218,21 @@ class NoRow(RingbufError, LookupError):
             return f"{found}: it has no rows yet"
         oldest, newest = _moment(self.oldest_ms), _moment(self.newest_ms)
         return f"{found}: there are those of {oldest} to {newest}"
+
+
+class NeverAtRest(RingbufError):
+    """A series was changed, ever further back, during each of many copies of it, for `seconds`."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        super().__init__(name, seconds)
+        self.name = name
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: for {self.seconds:.1f} s its older rows were changed during each copy "
+            "of them; ask for fewer rows (last=…), or again in a moment"
+        )
 
 
 class RowsLost(RingbufError):

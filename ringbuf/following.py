@@ -19,6 +19,7 @@ from . import layout, moments, waiting
 from .errors import RowsLost, StoreEnded
 from .layout import WORD
 from .ring import fence
+from .watching import LOOK_S
 
 if TYPE_CHECKING:
     from .attachment import Attachment
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
     from .reader import Store
     from .ring import Ring
 
-__all__ = ["LOOK_S", "Closes", "Updates"]
-
-LOOK_S = 1.0
-"""How often a loop that is told nothing asks whether there still is a writer, in seconds."""
+__all__ = ["Closes", "Updates"]
 
 _GRID, _STATE, _RETIRED = (
     layout.offset(field) // layout.WORD_SIZE for field in ("grid", "state", "retired")

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import layout
-from .errors import UnknownName
+from .errors import NeverAtRest, UnknownName
 
 if TYPE_CHECKING:
     from .attachment import Attachment
@@ -34,10 +34,17 @@ if TYPE_CHECKING:
     from .moments import Moment
     from .watching import Watch
 
-__all__ = ["PATIENCE_S", "Ring", "fence", "natural"]
+__all__ = ["ENDURANCE_S", "PATIENCE_S", "Ring", "fence", "natural"]
 
 PATIENCE_S = 0.25
 """How long a consistent read tries again before it settles for the rows that are not in work."""
+
+ENDURANCE_S = 5.0
+"""How long it tries for those. Only a writer that goes back to older rows again and again without a
+pause, each time within the copy of a reader, can take so long; no read waits without bound."""
+
+_ENDURANCE = 100
+"""And how many times: a process that was stopped for seconds has not tried."""
 
 _T = TypeVar("_T")
 _WORD = layout.WORD
@@ -371,10 +378,11 @@ class Ring:
         """``read(*arguments, None)`` of one state.
 
         After `PATIENCE_S`, and at once where the writer died in mid-write,
-        ``read(*arguments, bar)`` of the rows up to `bar`, which are not in work.
+        ``read(*arguments, bar)`` of the rows up to `bar`, which are not in work. Raises NeverAtRest
+        after `ENDURANCE_S` more.
         """
         words, base = self._words, self._base
-        deadline = 0.0
+        deadline, tries = 0.0, 0
         while True:
             before = words[base]
             if not before & 1:
@@ -398,6 +406,9 @@ class Ring:
                 fence()
                 if words[base + _REWINDS] == rewinds:
                     return value
+                tries += 1
+                if tries > _ENDURANCE and now > deadline + ENDURANCE_S:
+                    raise NeverAtRest(self.name, now - deadline + PATIENCE_S)
             time.sleep(0)
 
 

@@ -6,6 +6,9 @@ between two of its calls makes the second one return at once, and so does, for i
 was published since the store was attached. A new task starts where its thread has got to: on
 Python before 3.12 `asyncio.wait_for` makes a task of every call, and would never sleep otherwise.
 
+A service that died between giving its store's name away and saying so has woken nobody, and never
+will: whoever is told nothing for `LOOK_S` asks whether the store is `retired`, and is told that.
+
 A coroutine must not sleep in the kernel, so a thread does it for all of them: one a store, started
 when somebody awaits, gone soon after nobody does. It is nobody's executor: a loop that shuts down
 does not wait for it, and neither does the interpreter.
@@ -31,7 +34,11 @@ from . import waiting
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Sleeper", "Watch", "seconds"]
+__all__ = ["LOOK_S", "Sleeper", "Watch", "seconds"]
+
+LOOK_S = 1.0
+"""How often somebody who is told nothing looks for what nobody tells, in seconds: that a service
+died while it retired the store, or (`following`) that there is no writer any more."""
 
 _IDLE_S = 1.0
 """How long the thread outlives the last one who awaited: the next one usually comes at once."""
@@ -72,11 +79,14 @@ class Watch:
         word: npt.NDArray[np.uint32],
         look: Callable[[], Any],
         attached: Any,
+        replaced: Callable[[], bool],
         sleeper: Sleeper,
     ) -> None:
         self._word = word
         self._look = look
-        self._attached = attached
+        self._attached = attached, False
+        self._replaced = replaced
+        self._ended = False
         self._sleeper = sleeper
         self._seen: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
@@ -90,13 +100,15 @@ class Watch:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             published = int(self._word[0])
-            now = self._look()
+            now = self._look(), self._ended
             if now != self._seen.get(who, self._attached):
                 self._seen[who] = now
                 return True
-            left = None if deadline is None else deadline - time.monotonic()
-            if not waiting.wait(self._word, published, left) or (left is not None and left <= 0):
+            left = LOOK_S if deadline is None else deadline - time.monotonic()
+            if left <= 0:
                 return False
+            if not waiting.wait(self._word, published, min(left, LOOK_S)):
+                self._ended = self._ended or self._replaced()
 
     async def wait_async(self, timeout: float | None) -> bool:
         """The same in an asyncio task, without a hand on its loop.
@@ -115,21 +127,23 @@ class Watch:
         await asyncio.sleep(0)
         while True:
             published = int(self._word[0])
-            now = self._look()
+            now = self._look(), self._ended
             if now != seen:
                 self._seen[who] = self._seen[thread] = now
                 return True
-            if deadline is not None and loop.time() >= deadline:
+            left = LOOK_S if deadline is None else deadline - loop.time()
+            if left <= 0:
                 return False
             future: asyncio.Future[None] = loop.create_future()
-            timer = None if deadline is None else loop.call_at(deadline, _finish, future)
+            timer = loop.call_later(min(left, LOOK_S), _finish, future)
             self._sleeper.add(future, loop, published)
             try:
                 await future
             finally:
                 self._sleeper.drop(future)
-                if timer is not None:
-                    timer.cancel()
+                timer.cancel()
+            if int(self._word[0]) == published:
+                self._ended = self._ended or self._replaced()
 
 
 class Sleeper:

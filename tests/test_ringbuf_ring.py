@@ -211,6 +211,28 @@ def test_a_writer_that_never_rests_holds_nobody_up(
         thread.join(LIMIT_S)
 
 
+def test_a_writer_that_goes_back_without_a_pause_is_named_after_a_while(
+    made: Writer, store: ringbuf.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the copies meets it; what is known before all of them is not known to be intact."""
+    monkeypatch.setattr(ring_module, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(ring_module, "ENDURANCE_S", 0.05)
+    for bar in (1000, 1001):
+        made.put(0, bar, row(bar))
+    control, going_back = made.controls[0], True
+
+    def read(_ceiling: int | None) -> str:
+        for bar in (1001, 1000) if going_back else ():
+            kernels.begin(control, bar)
+            kernels.commit(control)
+        return "copy"
+
+    with pytest.raises(ringbuf.NeverAtRest, match=r"btcusd_perp: for 0\.\d s .*last="):
+        store["BTC"]._consistent(read)
+    going_back = False
+    assert store["BTC"]._consistent(read) == "copy"
+
+
 HALF = """
 import os, signal, sys
 from ringbuf import kernels, layout

@@ -17,6 +17,7 @@ import pytest
 
 import ringbuf
 from ringbuf import kernels, layout, waiting, watching
+from ringbuf.adoption import open_store
 from ringbuf.spec import Column, Series, StoreSpec
 from ringbuf.writer import Writer, create
 
@@ -451,3 +452,25 @@ def test_no_limit_is_until_it_is_told(
 def test_any_real_number_is_a_time() -> None:
     times: tuple[Any, ...] = (2, 0.5, np.float32(0.5), Fraction(1, 4), -(10**400))
     assert [watching.seconds(each) for each in times] == [2.0, 0.5, 0.5, 0.25, 0.0]
+
+
+@pytest.mark.parametrize("way", range(4))
+def test_a_service_that_died_in_its_swap_retires_the_store_all_the_same(
+    made: Writer, store: ringbuf.Store, way: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name leads to another store; nobody was left to say so in the old one."""
+    monkeypatch.setattr(watching, "LOOK_S", 0.02)
+    wait = _waits(store, None)[way]
+    told: list[bool] = []
+    thread = threading.Thread(target=lambda: told.append(wait()))
+    thread.start()
+    thread.join(0.1)
+    assert not told
+    monkeypatch.setattr(Writer, "retire", lambda _self: None)
+    made.disown()
+    changed = StoreSpec(made.spec.name, made.spec.series, COLUMNS, 7, 60_000)
+    with open_store(changed)[0]:
+        thread.join(LIMIT_S)
+        assert (told, store.retired) == ([True], True)
+        told += [_waits(store, 0.1)[way]() for _ in range(2)]
+    assert told == [True, True, False], "each thread is told once"
