@@ -40,6 +40,7 @@ RECHECK_BARS: Final = 30
 has proved that the exchange never corrects a row after it has listed it."""
 
 _DOUBLINGS: Final = 7
+_VAIN_DOUBLINGS: Final = 3
 _MARGIN: Final = 60
 
 _ORDER: Final = {"repair": 0, "last_close": 1, "fill": 2, "confirm": 3}
@@ -131,7 +132,7 @@ class History:
 
     def _confirmation(self, market: int, ledger: Ledger, settled: int, now_ms: float) -> Ask | None:
         """Closed rows that REST has not seen, if a trade has come since: else it has no news."""
-        if self.book.newest(market) < 0:
+        if self.book.newest(market) < 0 or now_ms < ledger.checked_ms + self._vain_ms(ledger):
             return None
         last = min(ledger.certain, settled)
         unsure = ledger.unsure is not None and ledger.unsure[0] <= last
@@ -145,6 +146,11 @@ class History:
             return None  # it was traded in a minute that is asked about later
         first = max(first - RECHECK_BARS, self._rememberable(market, last, settled))
         return Ask(market, "confirm", first, last, settled, ledger.traded)
+
+    @staticmethod
+    def _vain_ms(ledger: Ledger) -> float:
+        """How long not to ask for confirmation after answers that confirmed nothing."""
+        return RETRY_MS * 2 ** min(ledger.vain, _VAIN_DOUBLINGS) if ledger.vain else 0.0
 
     def _unconfirmed(self, market: int, last: int, settled: int) -> int:
         """The first bar that REST has not confirmed, but could."""
@@ -187,7 +193,7 @@ class History:
         ledger.refusals = 0
         ledger.checked_ms = now_ms
         book.controls[ask.market, _HEARD] = now_ns
-        close_before = float("nan")
+        close_before, confirmed_before = float("nan"), True
         if ask.kind == "last_close":
             if ledger.traded >= ask.first:
                 ledger.dormant = False
@@ -210,10 +216,12 @@ class History:
             if not self._beyond(ask, refused):
                 return False
             ask = replace(ask, first=refused + 1)
+        confirmed = int(book.controls[ask.market, _CONFIRMED])
         rows = book.rows(ask.market, ask.first, ask.last)
         before = book.rows(ask.market, ask.first - 1, ask.first - 1)
         if ledger.filled and before.known[0]:
             close_before = float(before.prices[0, _CLOSE])
+            confirmed_before = bool(before.flags[0] & kernels.CONFIRMED) or ask.first <= confirmed
         found = settle(
             valid,
             ask.first,
@@ -226,6 +234,7 @@ class History:
                 trades=rows.trades,
                 traded_after=ask.traded > ask.last,
                 latest=int(now_ms // INTERVAL_MS),
+                confirmed_before=confirmed_before,
             ),
             interval_ms=INTERVAL_MS,
             settled=ask.settled,
@@ -235,12 +244,17 @@ class History:
             self._later(ledger, now_ms)
         else:
             ledger.attempts = 0
-            ledger.asked_about(ask.last)
+            ledger.asked_about(found.vouched)
         if len(found.prices):
-            return self._write(ask, found, now_ms)
-        if not found.lagging:
-            self._nothing(ask, refused >= 0, now_ms)
-        return False
+            wrote = self._write(ask, found, now_ms)
+        else:
+            wrote = False
+            if not found.lagging:
+                self._nothing(ask, refused >= 0, now_ms)
+        if ask.kind == "confirm" and not found.lagging:
+            in_vain = int(book.controls[ask.market, _CONFIRMED]) == confirmed
+            ledger.vain = ledger.vain + 1 if in_vain else 0
+        return wrote
 
     @staticmethod
     def _again(ledger: Ledger, now_ms: float) -> bool:
@@ -316,7 +330,7 @@ class History:
         ledger.certain = max(ledger.certain, ask.last)
         if book.newest(ask.market) >= 0:
             # It was traded first when it was watched already: its live rows are all that there is.
-            found = Settled(ask.last + 1, np.empty((0, 5)), np.empty((0, 2), np.int64))
+            found = Settled(ask.last + 1, np.empty((0, 5)), np.empty((0, 2), np.int64), ask.last)
             self._write(ask, found, now_ms)
         book.judge(ask.market, now_ms)
 
@@ -338,6 +352,7 @@ class History:
         begins = found.lost or not ledger.filled or int(control[_ORIGIN]) > first or newest < 0
         origin = first if begins else int(control[_ORIGIN])
         closed = min(last, ask.settled)
+        vouched = min(closed, found.vouched)
         reaches = begins or first <= self._unconfirmed(market, closed, ask.settled)
         # Rows of a market without its history have no stats, whatever they hold.
         stepped = found.first + found.differs if ledger.filled else first
@@ -352,7 +367,7 @@ class History:
             max(origin, held),
             origin,
             closed,
-            closed if reaches else -1,
+            vouched if reaches else -1,
             max(stepped, first if origin == first else book.oldest()),
             found.changed,
             behind or found.changed > 0,

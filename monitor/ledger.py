@@ -63,7 +63,8 @@ class Ledger:
     silence: first and last bar in which the day's volume shows that there was no trade.
     checked_ms: when REST last said all that it knew.
     asked: the request under way. attempts: answers in a row that lagged behind the socket.
-    refusals: times in a row that the exchange refused to answer.
+    refusals: times in a row that the exchange refused to answer. vain: confirmations in a row that
+    confirmed nothing.
     status: what readers were last told, see `book.STATUSES`.
     delisted: the exchange trades it no more.
     unsure: first and last bar of a silence that turned out to prove nothing; REST is to be asked.
@@ -81,6 +82,7 @@ class Ledger:
     retry_ms: float = 0.0
     attempts: int = 0
     refusals: int = 0
+    vain: int = 0
     status: int = 0
     delisted: bool = False
     unsure: tuple[int, int] | None = None

@@ -3,7 +3,9 @@
 `settle` is the one place that says which minutes an answer makes certain (design, "Never guess"):
 listed rows are what the exchange says; minutes after the last listed row were silent, as the
 exchange was asked after their end; minutes it left out between two listed rows, or before the first
-one, are judged here. Pure: arrays in, arrays out.
+one, are judged here. An answer that ends before a trade that is known *stands still*: every minute
+up to a trade is listed. It vouches for nothing from its last row on, which may be a part of one.
+Pure: arrays in, arrays out.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ RETENTION = 5_000
 class Existing:
     """What the ring holds of the bars asked for.
 
-    close_before: close of the bar before the first one, NaN where there is none.
+    close_before: close of the bar before the first one, NaN where there is none; confirmed_before
+    says whether REST has vouched for it.
     known: bool[n], a row is there.
     closed: bool[n], and readers have seen it closed.
     prices: float64[n, 5], open .. volume; trades: int64[n].
@@ -42,6 +45,7 @@ class Existing:
     trades: npt.NDArray[np.int64]
     traded_after: bool
     latest: int
+    confirmed_before: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,9 @@ class Settled:
 
     prices: float64[n, 5], open .. volume; counts: int64[n, 2], trades and flags.
 
-    lost: rows before `first` are beyond the exchange's memory; history begins anew at `first`.
-    lagging: the exchange does not list yet what it has already told; ask again.
+    vouched: the last bar that the answer makes certain; the rows behind it are not confirmed.
+    lost: rows before `first` are not in the exchange's memory; history begins anew at `first`.
+    lagging: the exchange does not list yet what it must; ask again.
     differs: how many of the first rows are what the ring holds already. changed: closed rows that
     were different; added: rows that were not there; carried: flat rows
     derived from silence; omitted: those of them that stand between two listed rows.
@@ -60,6 +65,7 @@ class Settled:
     first: int
     prices: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
+    vouched: int
     lost: bool = False
     lagging: bool = False
     differs: int = 0
@@ -83,9 +89,10 @@ def settle(
 
     The request must have been made after the end of `last`; what lies behind `settled`, for which
     the exchange has not had its grace yet, is taken as it is but neither closed nor confirmed. With
-    `patient`, an answer that lacks what the socket has already told (a row, or trades of one) is
-    `lagging` from there on; without, a row listed is believed, silence is believed where nothing is
-    known, and the socket's rows stay where none is listed, unconfirmed.
+    `patient`, an answer that lacks what the socket has already told (a row, or trades of one), or a
+    minute before one that it lists, is `lagging` from there on; without, a row listed is believed,
+    and the socket's rows stay where none is listed, unconfirmed. Where it stands still, silence is
+    written unconfirmed, and a row of fewer trades than the socket told does not win.
     """
     size = last - first + 1
     prices = np.full((size, 5), np.nan)
@@ -101,37 +108,45 @@ def settle(
     lost = False
     last_listed = int(np.flatnonzero(there)[-1]) if there.any() else -1
     first_listed = int(np.flatnonzero(there)[0]) if there.any() else -1
+    told = existing.known & (existing.trades > 0)
     if np.isnan(existing.close_before):
         # Nothing is known before: the first row listed is the market's origin.
-        if last_listed < 0:
-            # A later trade is known: if there ever was one before, flat rows are listed soon.
-            lagging = patient and existing.traded_after
-            return Settled(first, prices[:0], counts[:0], lagging=lagging)
-        begin = first_listed
+        begin = max(first_listed, 0)
+        waits = told.any() if last_listed < 0 else told[:begin].any()
+        # A later trade is known: if there ever was one before, flat rows are listed soon.
+        waits |= existing.traded_after and last_listed < 0
+        if last_listed < 0 or (patient and waits):
+            lagging = patient and bool(waits)
+            return Settled(first, prices[:0], counts[:0], first - 1, lagging=lagging)
+        lost = bool(waits)
     elif first_listed > 0 and existing.latest - first >= RETENTION:
         lost = True
         begin = first_listed
 
-    unlisted = ~there & existing.known & (existing.trades > 0)
+    unlisted = ~there & told
     unlisted[:begin] = False
-    behind = there & existing.known & (existing.trades > counts[:, 0])
+    behind = there & told & (existing.trades > counts[:, 0])
+    newest_told = int(np.flatnonzero(unlisted).max(initial=-1))
+    stands_still = last_listed < (size - 1 if existing.traded_after else newest_told)
+    vouched = max(last_listed, 0) if stands_still else size
     lagging = False
-    if unlisted.any() or (patient and behind.any()):
-        # The socket told of trades that REST does not know.
-        if patient:
-            lagging = True
-            end = int(np.flatnonzero(unlisted | behind)[0])
-        else:
-            prices[unlisted] = existing.prices[unlisted]
-            counts[unlisted, 0] = existing.trades[unlisted]
-            counts[unlisted, 1] = CLOSED
-            there |= unlisted
-    elif patient and existing.traded_after and last_listed < size - 1:
-        # A later trade is known, so the flat rows before it must be listed soon.
-        lagging = True
-        end = last_listed + 1
+    if not patient:
+        # The socket told of trades that REST does not know, and it insists.
+        kept = unlisted | (behind & (np.arange(size) >= vouched))
+        prices[kept] = existing.prices[kept]
+        counts[kept, 0] = existing.trades[kept]
+        counts[kept, 1] = CLOSED
+        there |= kept
+    else:
+        # Every minute before a listed one is listed: an answer that leaves one out is damaged.
+        omitted = ~there & (np.arange(size) < last_listed)
+        omitted[:begin] = False
+        doubtful = unlisted | behind | omitted
+        lagging = stands_still or bool(doubtful.any())
+        end = int(np.flatnonzero(doubtful).min(initial=vouched))
+    sure = first + min(end, vouched) - 1
     if end <= begin:
-        return Settled(first + begin, prices[:0], counts[:0], lost=lost, lagging=lagging)
+        return Settled(first + begin, prices[:0], counts[:0], sure, lost=lost, lagging=lagging)
 
     # Every minute that is left without a row was silent: flat at the close before it.
     silent = ~there[begin:end]
@@ -144,6 +159,9 @@ def settle(
     between = silent & (np.arange(begin, end) < last_listed)
     counts[begin:end][silent] = 0, CLOSED | CARRIED | CONFIRMED
     counts[begin:end][between, 1] = CLOSED | CARRIED
+    counts[vouched:, 1] &= ~CONFIRMED
+    if not existing.confirmed_before:
+        counts[begin:end][silent & (np.cumsum(~silent) == 0), 1] &= ~CONFIRMED
     counts[max(settled + 1 - first, 0) :, 1] &= ~(CLOSED | CONFIRMED)
     window = slice(begin, end)
     same = (prices[window] == existing.prices[window]).all(axis=1)
@@ -153,6 +171,7 @@ def settle(
         first=first + begin,
         prices=prices[window],
         counts=counts[window],
+        vouched=sure,
         lost=lost,
         lagging=lagging,
         differs=int(new[0]) if len(new) else end - begin,

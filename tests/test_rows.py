@@ -93,7 +93,11 @@ def test_a_row_listed_without_trades_is_no_longer_carried() -> None:
 
 
 def test_what_rest_leaves_out_between_two_rows_is_carried_but_not_confirmed() -> None:
-    found = judge([row(0, 101.0), row(3, 104.0)], held(4))
+    """Once REST insists: it lists every minute before a trade, and did not for once."""
+    listed = [row(0, 101.0), row(3, 104.0)]
+    first = judge(listed, held(4))
+    assert (first.lagging, closes(first), first.vouched) == (True, [101.0], FIRST)
+    found = judge(listed, held(4), patient=False)
     assert closes(found) == [101.0, 101.0, 101.0, 104.0]
     assert flags(found) == [LISTED, CLOSED | CARRIED, CLOSED | CARRIED, LISTED]
     assert found.omitted == 2
@@ -127,10 +131,11 @@ def test_beyond_the_exchanges_memory_the_history_begins_anew() -> None:
 
 
 def test_a_row_that_the_socket_told_and_rest_does_not_list_is_waited_for() -> None:
-    found = judge([row(0)], held(3, {1: row(1)}))
+    """Nor is the last row that it lists known to be whole."""
+    found = judge([row(0), row(1)], held(4, {2: row(2)}))
     assert found.lagging
-    assert len(found.prices) == 1
     assert flags(found) == [LISTED]
+    assert found.vouched == FIRST
 
 
 def test_a_row_with_fewer_trades_than_the_socket_told_is_waited_for() -> None:
@@ -140,10 +145,22 @@ def test_a_row_with_fewer_trades_than_the_socket_told_is_waited_for() -> None:
 
 
 def test_without_patience_the_sockets_row_stays_unconfirmed_where_rest_has_none() -> None:
-    found = judge([row(0)], held(3, {1: row(1, 105.0)}), patient=False)
+    """And so does what is behind it: REST has not come to it yet."""
+    found = judge([row(0), row(1)], held(4, {2: row(2, 105.0)}), patient=False)
     assert not found.lagging
+    assert closes(found) == [100.0, 100.0, 105.0, 105.0]
+    assert flags(found) == [LISTED, CLOSED, CLOSED, CLOSED | CARRIED]
+    assert found.vouched == FIRST
+    listed_behind = judge([row(0), row(2)], held(3, {1: row(1, 105.0)}), patient=False)
+    assert flags(listed_behind) == [LISTED, CLOSED, LISTED]
+    assert listed_behind.vouched == FIRST + 2
+
+
+def test_without_patience_a_part_of_the_last_row_does_not_win_where_rest_stands_still() -> None:
+    told = {1: row(1, 105.0, 7)}
+    found = judge([row(0), row(1)], held(3, told, traded_after=True), patient=False)
     assert closes(found) == [100.0, 105.0, 105.0]
-    assert flags(found) == [LISTED, CLOSED, SILENT]
+    assert flags(found) == [LISTED, CLOSED, CLOSED | CARRIED]
 
 
 def test_without_patience_rests_row_wins_over_the_sockets() -> None:
@@ -154,12 +171,38 @@ def test_without_patience_rests_row_wins_over_the_sockets() -> None:
 
 
 def test_with_a_later_trade_known_unlisted_minutes_are_waited_for() -> None:
-    found = judge([row(0)], held(3, traded_after=True))
+    found = judge([row(0), row(1)], held(4, traded_after=True))
     assert found.lagging
-    assert len(found.prices) == 1
-    found = judge([row(0)], held(3, traded_after=True), patient=False)
+    assert flags(found) == [LISTED]
+    found = judge([row(0), row(1)], held(4, traded_after=True), patient=False)
     assert not found.lagging
-    assert len(found.prices) == 3
+    assert flags(found) == [LISTED, CLOSED, CLOSED | CARRIED, CLOSED | CARRIED]
+    assert found.vouched == FIRST
+
+
+def test_all_is_vouched_for_where_the_last_minute_asked_for_is_listed() -> None:
+    found = judge([row(k) for k in range(4)], held(4, traded_after=True))
+    assert not found.lagging
+    assert found.vouched == FIRST + 3
+
+
+def test_silence_behind_a_row_that_is_not_confirmed_is_not_confirmed_either() -> None:
+    """Its last trades may be missing: then the close that is carried is another one."""
+    found = judge([row(2)], held(4, confirmed_before=False), patient=False)
+    assert flags(found) == [CLOSED | CARRIED, CLOSED | CARRIED, LISTED, SILENT]
+    found = judge([], held(2, confirmed_before=False))
+    assert flags(found) == [CLOSED | CARRIED] * 2
+    assert found.vouched == FIRST + 1
+
+
+def test_an_origin_that_rest_does_not_list_is_waited_for_then_given_up() -> None:
+    existing = held(3, {0: row(0)}, closed=[0], close_before=float("nan"))
+    for listed in ([], [row(2)]):
+        found = judge(listed, existing)
+        assert (found.lagging, len(found.prices)) == (True, 0)
+    assert not judge([], existing, patient=False).lagging
+    found = judge([row(2)], existing, patient=False)
+    assert (found.first, found.lost, flags(found)) == (FIRST + 2, True, [LISTED])
 
 
 def test_behind_the_grace_nothing_is_closed_or_confirmed() -> None:
