@@ -35,7 +35,7 @@ answer could have cost as much as sixty that it has."""
 
 def range_of(ask: Ask) -> tuple[int, int, str]:
     """What an `ask` is to REST: times of the first and the last row in ms, and their interval."""
-    start_ms, end_ms = ask.first * INTERVAL_MS, (ask.last + 1) * INTERVAL_MS - 1
+    start_ms, end_ms = ask.first * INTERVAL_MS, (ask.until + 1) * INTERVAL_MS - 1
     if ask.kind == "last_close":
         # An embedded exchange may live before.
         return _OPENED_MS if start_ms > _OPENED_MS else 0, end_ms, "1d"

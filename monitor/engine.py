@@ -168,10 +168,9 @@ class Engine:
         book, ledger = self.book, self.book.ledgers[market]
         newest = book.newest(market)
         if newest < 0:
-            if ledger.filled and self._tells(ledger, ledger.certain + 1):
-                # Its first trade ever: nothing is missing before it.
-                ledger.certain = bar - 1
-                book.controls[market, [_CLOSED, _CONFIRMED]] = bar - 1
+            # Its first trade ever, it seems. The exchange now has one to list: what it says before
+            # that is the proof.
+            ledger.filled = False
         elif self._tells(ledger, newest + 1) and bar - newest <= LEAP_BARS:
             # The stream is in order: the minutes in between, not opened yet, were silent.
             for silent in range(newest + 1, bar):

@@ -201,11 +201,14 @@ class History:
             days, refused, strayed = self._valid(ask, listed, now_ms, _DAY_MS)
             if (refused >= 0 or strayed) and self._again(ledger, now_ms):
                 return False
+            if not days and refused < 0 and self._never(ask.market, now_ms):
+                return False
             ledger.dormant = False
             if days:
-                if days[-1].open_ms // _DAY_MS > ask.first * INTERVAL_MS // _DAY_MS:
+                later = days[-1].open_ms // _DAY_MS - ask.first * INTERVAL_MS // _DAY_MS
+                if later > 0 or (later == 0 and ledger.empties < 2):
                     ledger.retry_ms = now_ms + RETRY_MS
-                    return False  # it was traded within the history: the same
+                    return False  # it was traded within the history, or may have been: the same
                 close_before = days[-1].close
             listed = []
         valid, refused, strayed = self._valid(ask, listed, now_ms, INTERVAL_MS)
@@ -264,10 +267,19 @@ class History:
         History._later(ledger, now_ms)
         return True
 
+    def _never(self, market: int, now_ms: float) -> bool:
+        """No day of it is listed: was it really never traded, or must that be asked again?"""
+        ledger = self.book.ledgers[market]
+        if self.book.newest(market) < 0:
+            return self._again(ledger, now_ms)
+        self._later(ledger, now_ms)  # it has been: there are rows of it
+        return True
+
     @staticmethod
     def _later(ledger: Ledger, now_ms: float) -> None:
-        """The answer to be waited for did not come yet."""
-        ledger.retry_ms = now_ms + (RETRY_MS if ledger.attempts else SOON_MS)
+        """The answer to be waited for did not come yet: seldom asked for once patience is over."""
+        doublings = min(max(ledger.attempts - PATIENCE, 0), _VAIN_DOUBLINGS)
+        ledger.retry_ms = now_ms + (RETRY_MS * 2**doublings if ledger.attempts else SOON_MS)
         ledger.attempts += 1
 
     def _valid(
@@ -325,6 +337,7 @@ class History:
         book, ledger = self.book, self.book.ledgers[ask.market]
         if ask.kind == "fill" and ask.traded <= ask.last and not refused:
             ledger.dormant = True  # not for as long as the history reaches: ever?
+            ledger.empties += 1
             return
         ledger.filled = True
         ledger.certain = max(ledger.certain, ask.last)

@@ -49,6 +49,14 @@ class Ask:
     traded: int = -1
 
     @property
+    def until(self) -> int:
+        """The last bar to ask for: where a later trade is known, one more than is wanted.
+
+        REST lists every minute up to a trade: an answer without that one is too old.
+        """
+        return self.last + (self.traded > self.last)
+
+    @property
     def urgent(self) -> bool:
         """Does somebody wait for it? Confirmations are for the background."""
         return self.kind != "confirm"
@@ -59,6 +67,7 @@ class Ledger:
     """The state of one market; bars are minutes since the epoch, -1 is none.
 
     filled: the first history is there. dormant: it was empty, its last close must be asked for.
+    empties: how often it was.
     traded: newest bar that had a trade. heard_ms: exchange's time of the last frame.
     silence: first and last bar in which the day's volume shows that there was no trade.
     checked_ms: when REST last said all that it knew.
@@ -74,6 +83,7 @@ class Ledger:
     certain: int = -1
     filled: bool = False
     dormant: bool = False
+    empties: int = 0
     traded: int = -1
     heard_ms: float = 0.0
     silence: tuple[int, int] | None = None
@@ -147,5 +157,6 @@ class Ledger:
         """Forget the history: what is missing is more than can be asked for."""
         self.certain = -1
         self.filled = self.dormant = False
+        self.empties = 0
         self.unsure = None
         self.attempts = 0

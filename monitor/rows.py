@@ -34,7 +34,7 @@ class Existing:
     known: bool[n], a row is there.
     closed: bool[n], and readers have seen it closed.
     prices: float64[n, 5], open .. volume; trades: int64[n].
-    traded_after: when REST was asked, a trade was known of that came after the last bar asked for.
+    traded_after: when REST was asked, a trade was known of that came after the last bar wanted.
     latest: the newest bar there is at the exchange.
     """
 
@@ -87,6 +87,8 @@ def settle(
 ) -> Settled:
     """What the answer `listed` (valid rows, any order) to a request for bars first..last means.
 
+    A row behind `last`, where it was asked for, shows that the exchange has come so far.
+
     The request must have been made after the end of `last`; what lies behind `settled`, for which
     the exchange has not had its grace yet, is taken as it is but neither closed nor confirmed. With
     `patient`, an answer that lacks what the socket has already told (a row, or trades of one), or a
@@ -106,19 +108,19 @@ def settle(
             there[k] = True
     begin, end = 0, size
     lost = False
+    awaited = existing.traded_after and all(row.open_ms // interval_ms <= last for row in listed)
     last_listed = int(np.flatnonzero(there)[-1]) if there.any() else -1
     first_listed = int(np.flatnonzero(there)[0]) if there.any() else -1
     told = existing.known & (existing.trades > 0)
     if np.isnan(existing.close_before):
         # Nothing is known before: the first row listed is the market's origin.
         begin = max(first_listed, 0)
-        waits = told.any() if last_listed < 0 else told[:begin].any()
-        # A later trade is known: if there ever was one before, flat rows are listed soon.
-        waits |= existing.traded_after and last_listed < 0
+        waits = bool(told.any() if last_listed < 0 else told[:begin].any())
         if last_listed < 0 or (patient and waits):
-            lagging = patient and bool(waits)
+            # That there is nothing is never believed of an exchange that does not list the trade.
+            lagging = (patient and waits) or awaited
             return Settled(first, prices[:0], counts[:0], first - 1, lagging=lagging)
-        lost = bool(waits)
+        lost = waits
     elif first_listed > 0 and existing.latest - first >= RETENTION:
         lost = True
         begin = first_listed
@@ -127,7 +129,7 @@ def settle(
     unlisted[:begin] = False
     behind = there & told & (existing.trades > counts[:, 0])
     newest_told = int(np.flatnonzero(unlisted).max(initial=-1))
-    stands_still = last_listed < (size - 1 if existing.traded_after else newest_told)
+    stands_still = last_listed < (size - 1 if awaited else newest_told)
     vouched = max(last_listed, 0) if stands_still else size
     lagging = False
     if not patient:

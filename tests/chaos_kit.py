@@ -307,7 +307,7 @@ class Chaos:
     def _ask(self, ask: Ask) -> tuple[list[Candle] | None, int]:
         if self.rest_dead:
             return None, 1_000
-        start_ms, end_ms, name = ask.first * MINUTE, (ask.last + 1) * MINUTE - 1, "1m"
+        start_ms, end_ms, name = ask.first * MINUTE, (ask.until + 1) * MINUTE - 1, "1m"
         if ask.kind == "last_close":
             start_ms, name = start_ms - 4_000 * 86_400_000, "1d"
         inner = {"coin": self.coins[ask.market], "interval": name}

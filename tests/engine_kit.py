@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import talib
@@ -13,6 +14,7 @@ import indicators
 from monitor import kernels
 from monitor.book import COUNTERS, INTERVAL_MS, STATUSES
 from monitor.engine import Engine
+from monitor.history import PATIENCE, RETRY_MS
 from monitor.kernels import CARRIED, CLOSED, CONFIRMED
 from monitor.ledger import Ask, Stream
 from monitor.protocol import Candle
@@ -25,6 +27,7 @@ STATS = ("ATR14", "RSI5", "EMA20", "SMA9")
 BAR = 29_900_000
 """A minute to begin at."""
 MINUTE = INTERVAL_MS
+DAY = 86_400_000
 FIELDS = ("open", "high", "low", "close", "volume", "trades")
 
 Floats = npt.NDArray[np.float64]
@@ -270,9 +273,12 @@ class Desk:
 
     def listed(self, ask: Ask) -> list[Candle]:
         """What REST says to it: flat rows between two trades, none behind the last."""
+        if ask.kind == "last_close":
+            traded = [row for bar, row in self.rest.items() if bar <= ask.last]
+            return [day_of(row) for row in traded[-1:]]
         rows: list[Candle] = []
         last = max((bar for bar in self.rest if bar <= self.bar), default=-1)
-        for bar in range(max(ask.first, min(self.rest, default=0)), min(ask.last, last) + 1):
+        for bar in range(max(ask.first, min(self.rest, default=0)), min(ask.until, last) + 1):
             close = max((b for b in self.rest if b <= bar), default=-1)
             there = self.rest.get(bar)
             rows.append(there or candle("C0", bar, self.rest[close].close, 0))
@@ -293,12 +299,28 @@ class Desk:
             asked.append(asks[0])
         return asked
 
+    def never(self) -> list[Ask]:
+        """Nothing is listed, has ever been and will be; what was asked until that is believed."""
+        self.rest.clear()
+        asked = []
+        for _ in range(PATIENCE + 2):
+            asked += self.settle()
+            self.go(RETRY_MS / 1_000)
+        return asked
+
     def check(self) -> None:
         """The invariants, and every stat of a whole run is TA-Lib's from the origin."""
         check(self.engine)
         start, _ = span(self.engine)
         if self.engine.book.whole(0) and word(self.engine, "origin") == start:
             assert_stats(self.engine, ring_rows(self.engine), start)
+
+
+def day_of(row: Candle) -> Candle:
+    """The day's candle that ends with `row`."""
+    open_ms = row.open_ms - row.open_ms % DAY
+    times = {"open_ms": open_ms, "close_ms": open_ms + DAY - 1}
+    return msgspec.structs.replace(row, interval="1d", **times)
 
 
 def price_of(bar: int) -> float:

@@ -111,16 +111,23 @@ def test_a_silent_minute_behind_an_unconfirmed_row_is_confirmed_with_that_row() 
     desk.check()
 
 
-@pytest.mark.parametrize("lists", [False, True], ids=["nothing", "only what came after"])
-def test_a_first_row_that_rest_never_lists_does_not_take_its_budget(lists: bool) -> None:
-    desk = kit.Desk()
-    desk.rest = {}
-    desk.settle()
-    desk.go_to(BAR + 2, 10.0)
-    first = desk.bar
+def first_traded(desk: kit.Desk) -> int:
+    """Its first trade ever, of which REST lists only that there was nothing before; its bar."""
+    desk.never()
+    desk.go_to(BAR + 5, 10.0)
+    bar = desk.bar
     desk.hear(price=100.0)
-    if lists:
-        desk.rest.clear()
+    fill = desk.asks()[0]
+    desk.answer(fill)
+    desk.rest.clear()
+    assert kit.word(desk.engine, "origin") == bar
+    return bar
+
+
+@pytest.mark.parametrize("lists", [False, True], ids=["nothing", "only what came after"])
+def test_a_first_row_that_rest_never_lists_again_does_not_take_its_budget(lists: bool) -> None:
+    desk = kit.Desk()
+    first = first_traded(desk)
     asked = converse(desk, HOUR_S, None if lists else lambda _ask: [], hears=lists)
     assert len(asked) <= HOUR_S / 15.0 * 0.6, len(asked)
     if lists:
@@ -132,19 +139,48 @@ def test_a_first_row_that_rest_never_lists_does_not_take_its_budget(lists: bool)
 
 def test_answers_that_confirm_nothing_are_asked_for_ever_less_and_repairs_do_not_wait() -> None:
     desk = kit.Desk()
-    desk.rest = {}
-    desk.settle()
-    desk.go_to(BAR + 2, 10.0)
-    desk.hear(price=100.0)
+    first_traded(desk)
     asked = converse(desk, 600.0, lambda _ask: [], hears=False)
     assert {ask.kind for ask in asked} == {"confirm"}
-    desk.answer(next(iter(asked)), [])
+    desk.answer(asked[0], [])
     assert not desk.asks()
     desk.lose()
     desk.go(200.0)
     desk.regain()
     desk.go(RETRY_MS / 1_000.0)
     assert [ask.kind for ask in desk.asks()] == ["repair"]
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["silent", "with a live row"])
+def test_a_history_of_which_rest_lists_nothing_for_a_while_is_not_given_up(live: bool) -> None:
+    desk = kit.Desk()
+    if live:
+        desk.hear()
+    converse(desk, FROZEN_S if live else 2.0, lambda _ask: [], hears=live)
+    assert kit.status(desk.engine) == "syncing"
+    converse(desk, 300.0, hears=live)
+    first, last = kit.span(desk.engine)
+    assert last + 1 - first >= 200, "all that was wanted"
+    assert desk.engine.book.counters["lost_histories"] == 0
+    desk.check()
+
+
+def test_a_market_with_rows_that_rest_says_was_never_traded_is_asked_about_until_it_lists_it() -> (
+    None
+):
+    desk = kit.filled()
+    desk.lose()
+    rest = dict(desk.rest)
+    desk.now += 2 * desk.engine.book.capacity * MINUTE
+    desk.regain()
+    asked = converse(desk, HOUR_S, lambda _ask: [], hears=False)
+    assert {"fill", "last_close"} == {ask.kind for ask in asked}
+    assert len(asked) <= HOUR_S / 60.0, len(asked)
+    assert kit.status(desk.engine) == "syncing"
+    desk.rest = rest | {desk.bar - 3: kit.candle("C0", desk.bar - 3)}
+    converse(desk, 300.0)
+    assert kit.status(desk.engine) == "live"
+    desk.check()
 
 
 def test_minutes_that_one_answer_leaves_out_are_asked_for_again() -> None:

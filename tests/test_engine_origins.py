@@ -60,7 +60,7 @@ class Service:
                 "coin": COINS[ask.market],
                 "interval": "1d" if daily else "1m",
                 "startTime": 0 if daily else ask.first * MINUTE,
-                "endTime": (ask.last + 1) * MINUTE - 1,
+                "endTime": (ask.until + 1) * MINUTE - 1,
             }
             body = json.dumps({"type": "candleSnapshot", "req": request}).encode()
             rows = decode_candles(self.exchange.info(body).body.encode())

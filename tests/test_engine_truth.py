@@ -256,7 +256,7 @@ class World:
 
     def _ask(self, ask: Ask) -> list[Candle] | None:
         coin = self.coins[ask.market]
-        start_ms, end_ms, name = ask.first * MINUTE, (ask.last + 1) * MINUTE - 1, "1m"
+        start_ms, end_ms, name = ask.first * MINUTE, (ask.until + 1) * MINUTE - 1, "1m"
         if ask.kind == "last_close":
             start_ms, name = start_ms - 4_000 * 86_400_000, "1d"
         if self.faults.rest_lag_ms:

@@ -116,9 +116,17 @@ def test_a_market_without_any_row_stays_without() -> None:
 
 
 def test_no_row_although_a_later_trade_is_known_is_waited_for() -> None:
+    """However long: with the trade itself listed, there is nothing before it."""
     existing = held(4, close_before=float("nan"), traded_after=True)
-    assert judge([], existing).lagging
-    assert not judge([], existing, patient=False).lagging
+    for patient in (True, False):
+        assert judge([], existing, patient=patient).lagging
+        assert not judge([row(4)], existing, patient=patient).lagging
+
+
+def test_a_row_behind_all_that_is_wanted_shows_that_rest_has_come_so_far() -> None:
+    found = judge([row(0), row(2)], held(2, traded_after=True), patient=False)
+    assert (found.lagging, found.vouched) == (False, FIRST + 1)
+    assert flags(found) == [LISTED, SILENT]
 
 
 def test_beyond_the_exchanges_memory_the_history_begins_anew() -> None:
