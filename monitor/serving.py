@@ -37,7 +37,8 @@ from .protocol import Candle
 from .rest import InfoClient
 from .settings import Settings
 from .sharing import Share, busiest_first, plan
-from .stalls import Stalls, day_volumes, places
+from .stalls import Stalls
+from .volumes import day_volumes, places
 from .wire import Embedded
 
 if TYPE_CHECKING:

@@ -2,15 +2,14 @@
 
 What the sockets tell goes through here on its way to a `Witness`; every second its findings are
 acted upon. The day's volumes, which REST is asked for once a minute (20 weight a dex), are more
-evidence: one that has grown is a trade, one that has not changed is none. The latter lets a minute
-close that only one socket has been silent about.
+evidence: one that has grown is a trade; one that has not changed is none (`volumes`), which lets a
+minute close that only one socket has been silent about.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 import anyio
 
@@ -24,42 +23,16 @@ from .logs import RateLimited
 from .markets import Market
 from .protocol import Candle, check_candle
 from .rest import InfoClient
+from .volumes import VOLUMES_LAG_MS, Scales, day_volumes, places
 from .witness import PATIENCE_S, Witness
 
-__all__ = ["Stalls", "day_volumes", "places"]
+__all__ = ["Stalls"]
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-VOLUMES_LAG_MS = 5_000.0
-"""The day's volumes tell of all trades that are so old. An assumption: no source says how old."""
 _QUICKEST = 10.0
 """However fast an embedded exchange runs, this machine's delays stay: patience shrinks no more."""
-
-Place: TypeAlias = "str | None"
-"""Where a market is listed: a dex ("" the first), None for spot."""
-
-
-def places(markets: Sequence[Market]) -> list[Place]:
-    """Where these markets are listed, each place once."""
-    return list(dict.fromkeys(None if each.kind == "spot" else each.dex for each in markets))
-
-
-async def day_volumes(
-    client: InfoClient, listed: Sequence[Place], *, urgent: bool = False
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Volumes of a day by coin, in units of the base and of the quote currency.
-
-    Raises RestError, ProtocolError.
-    """
-    base: dict[str, float] = {}
-    quote: dict[str, float] = {}
-    for place in listed:
-        for coin, context in (await client.day_volumes(place, urgent=urgent)).items():
-            quote[coin] = context.day_ntl_vlm
-            if context.day_base_vlm is not None:
-                base[coin] = context.day_base_vlm
-    return base, quote
 
 
 class Stalls:
@@ -76,7 +49,7 @@ class Stalls:
         self._pace = min(max(clock.rate, 1.0), _QUICKEST)
         self._witness = Witness(PATIENCE_S / self._pace)
         self._notes = RateLimited(log)
-        self._same: dict[str, tuple[float, float, float]] = {}
+        self._scales = Scales()
 
     def subscribe_anew(self, coin: str) -> None:
         """Have every socket tell `coin` from its present state on."""
@@ -144,6 +117,7 @@ class Stalls:
         """Compare the streams of `markets` with the day's volumes, until cancelled."""
         listed = places(markets)
         coins = {market.coin for market in markets}
+        book = self._engine.book
         while listed:
             now_ms = self._clock.now_ms()
             ended_ms = now_ms - (now_ms - VOLUMES_LAG_MS) % INTERVAL_MS
@@ -153,26 +127,13 @@ class Stalls:
                 # Not in the background: minutes wait for this one to be closed.
                 base, quote = await day_volumes(self._client, listed, urgent=True)
             except (RestError, ProtocolError) as error:
-                self._engine.book.counters["rest_errors"] += 1
+                book.counters["rest_errors"] += 1
                 self._notes.log("volumes", logging.WARNING, "the day's volumes: %s", error)
                 continue
             mine = {coin: volume for coin, volume in base.items() if coin in coins}
             self._witness.volumes(mine, self._clock.monotonic())
-            self.weighed(mine, quote, asked_ms, self._clock.now_ms())
-
-    def weighed(
-        self, base: dict[str, float], quote: dict[str, float], asked_ms: float, now_ms: float
-    ) -> None:
-        """The day's volumes, asked for at `asked_ms` and told at `now_ms`, of the exchange's clock.
-
-        It is a rolling day: a volume that has shrunk says nothing, one that is the same in both
-        currencies that nothing was traded.
-        """
-        for coin, volume in base.items():
-            found = volume, quote.get(coin, 0.0)
-            *before, since_ms = self._same.get(coin, (*found, now_ms))
-            self._same[coin] = (*found, since_ms if found == tuple(before) else now_ms)
-            first = -int(-self._same[coin][2] // INTERVAL_MS)
-            last = int((asked_ms - VOLUMES_LAG_MS) // INTERVAL_MS) - 1
-            if first <= last:
-                self._engine.silent(self._engine.book.index[coin], first, last)
+            heard_ms = {coin: book.ledgers[book.index[coin]].heard_ms for coin in mine}
+            told_ms = self._clock.now_ms()
+            silent = self._scales.weigh(mine, quote, heard_ms, asked_ms, told_ms)
+            for coin, (first, last) in silent.items():
+                self._engine.silent(book.index[coin], first, last)
