@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .book import INTERVAL_MS
-from .clock import ExchangeClock
+from .clock import JUMP_MS, ExchangeClock
 from .engine import Engine
 from .errors import ProtocolError, RestError
 from .ledger import Ask
@@ -74,6 +74,10 @@ class Asking:
         """Ask until cancelled; the requests are tasks of `tasks`."""
         history, under_way = self._engine.history, self._under_way
         while True:
+            if self._clock.ahead_ms > JUMP_MS * max(1.0, self._clock.rate):
+                # Minutes that have not been yet are as silent as REST says.
+                await anyio.sleep(ASK_S)
+                continue
             free = {
                 True: URGENT_AT_ONCE - under_way[True],
                 False: BACKGROUND_AT_ONCE - under_way[False],

@@ -13,7 +13,12 @@ exchange by more than its clock's drift, and behind it by the shortest delay of 
   was suspended, which stops the monotonic clock; or the frame lies) waits for a second sample that
   agrees, a fraction of a second later on the busy stream that feeds this; a `trusted` sample, the
   answer to a direct question, does not wait.
-* Backwards: a smaller offset counts when every larger one has left the window.
+* Two things know better than any number of samples, and both are asked. A *candle* with a new
+  trade: its minute has begun, and is not long over. What a sample says far beyond that, while
+  candles come, is not believed; a clock that is far beyond it is put back. And an *answer* to a
+  question, which cannot be older than the question: it bounds the offset from above, for the case
+  that the machine's monotonic clock has leapt.
+* Backwards: a smaller offset counts when every larger one has left the window, or by these two.
 * `now_ms` never decreases, once there was a sample (before, it is the machine's word only). After
   a correction backwards it stands still until the time it has already told is reached again;
   `ahead_ms` says how far off that is.
@@ -39,6 +44,15 @@ an accelerated exchange, where the same delays of this machine are that much lon
 WINDOW_S = 600.0
 """How long a sample's offset counts, in monotonic seconds. Long enough that some frame came through
 quickly, short enough that a cheap oscillator (50 ppm) drifts by 30 ms only."""
+
+_MINUTE_MS = 60_000.0
+_LATEST_MS = 60_000.0
+"""How long after its minute a candle's last trades may be told (times the rate of an accelerated
+exchange): those that came later than 40 s have not been seen."""
+_LATE_S = 5.0
+"""For so long all samples must be late by a jump, or all candles of a minute long over, before that
+is held against the clock."""
+_CANDLES = 3
 
 _WITNESS_S = 30.0
 _SLICES = 12
@@ -100,6 +114,9 @@ class ExchangeClock:
         # The largest offset of each slice of the window, oldest first: (slice number, offset).
         self._slices: deque[tuple[int, float]] = deque()
         self._witness: tuple[float, float] | None = None
+        self._late_s: float | None = None  # since when every sample is late
+        self._minute_ms = self._minute_s = -math.inf  # the newest candle's, and when it was told
+        self._bygone: list[float] = []  # when candles came whose minute was long over
 
     @property
     def rate(self) -> float:
@@ -120,6 +137,14 @@ class ExchangeClock:
     def ahead_ms(self) -> float:
         """How far the time already told is ahead of the estimate; 0 in normal operation."""
         return max(0.0, self._told_ms - self._estimate())
+
+    @property
+    def doubtful(self) -> bool:
+        """Has every sample been late for a while? Either they are under way, or the clock is ahead.
+
+        `answered` decides.
+        """
+        return self._late_s is not None and self._monotonic() - self._late_s > _LATE_S
 
     @property
     def lag_ms(self) -> float:
@@ -145,7 +170,8 @@ class ExchangeClock:
         if not 0.0 < block_time_ms < math.inf:
             return False
         offset = block_time_ms - at * self._ms_per_s
-        if self.synchronised and not trusted and offset > self._offset_ms + self._jump_ms:
+        ahead = self.synchronised and offset > self._offset_ms + self._jump_ms
+        if ahead and not trusted:
             witness = self._witness
             self._witness = (at, offset)
             if (
@@ -154,6 +180,8 @@ class ExchangeClock:
                 or abs(offset - witness[1]) > self._jump_ms
             ):
                 return False
+        if ahead and self._refuted(block_time_ms, at):
+            return False
         self._witness = None
         if not self.synchronised:
             # What was told before this was the machine's clock, which nobody vouches for.
@@ -162,7 +190,45 @@ class ExchangeClock:
         self._last_observed = at if self._last_observed is None else max(at, self._last_observed)
         self._place(int(at // _SLICE_S), offset)
         self._offset_ms = max(largest for _, largest in self._slices)
+        if offset >= self._offset_ms - self._jump_ms:
+            self._late_s = None
+        elif self._late_s is None:
+            self._late_s = at
         return True
+
+    def answered(self, time_ms: float, asked_s: float) -> bool:
+        """Take the time that the exchange told when asked at `asked_s`; as `observe` otherwise."""
+        latest = time_ms - asked_s * self._ms_per_s
+        if self.synchronised and latest < self._offset_ms - self._jump_ms:
+            self._put_back(latest)
+        return self.observe(time_ms, trusted=True)
+
+    def traded(self, open_ms: float) -> None:
+        """A candle had a new trade, in the minute from `open_ms` on."""
+        if open_ms < self._minute_ms:
+            return
+        at = self._minute_s = self._monotonic()
+        self._minute_ms = open_ms
+        if at * self._ms_per_s + self._offset_ms <= self._until(open_ms):
+            self._bygone.clear()
+            return
+        self._bygone.append(at)
+        if len(self._bygone) >= _CANDLES and at - self._bygone[0] > _LATE_S:
+            self._put_back(open_ms + _MINUTE_MS - at * self._ms_per_s)
+
+    def _until(self, open_ms: float) -> float:
+        """Until when candles of that minute may come."""
+        return open_ms + _MINUTE_MS + _LATEST_MS * max(1.0, self._rate)
+
+    def _refuted(self, time_ms: float, at: float) -> bool:
+        """Is it later than the candles that come?"""
+        return at - self._minute_s <= _WITNESS_S and time_ms > self._until(self._minute_ms)
+
+    def _put_back(self, offset: float) -> None:
+        self._slices.clear()
+        self._bygone.clear()
+        self._late_s = self._witness = None
+        self._offset_ms = offset
 
     def _place(self, number: int, offset: float) -> None:
         slices = self._slices

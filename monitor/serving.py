@@ -8,6 +8,7 @@ once a burst.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from functools import partial
@@ -49,6 +50,7 @@ __all__ = ["BEACON", "Service", "greet"]
 log = logging.getLogger(__name__)
 
 TICK_S = 0.1
+ASK_TIME_S = 2.0
 BEACON = "BTC"
 """A busy market, on whose block times a socket can be judged."""
 WEIGHT_OF_VOLUMES, WEIGHED_SHARE = 20, 0.1
@@ -60,10 +62,11 @@ async def greet(client: InfoClient, clock: ExchangeClock) -> Embedded | None:
 
     A rate other than 1 is believed of an embedded exchange only, and its answer names it.
     """
+    asked_s = clock.monotonic()
     status = await client.exchange_status()
     if status.embedded is not None and status.embedded.rate != clock.rate:
         clock.set_rate(status.embedded.rate)
-    clock.observe(status.time_ms, trusted=True)
+    clock.answered(status.time_ms, asked_s)
     return status.embedded
 
 
@@ -121,6 +124,7 @@ class Service:
         """See `sockets.Listener`."""
         now_ms = self._clock.now_ms()
         if self.engine.candle(candle, now_ms, time.monotonic_ns()):
+            self._clock.traded(candle.open_ms)
             self.publish_soon()
         self._stalls.told(candle, stream, now_ms)
 
@@ -201,7 +205,7 @@ class Service:
                 connections=connections,
                 messages=messages,
                 subscriptions=subscriptions,
-                before=self._same_source,
+                before=self._same_source or self._ask_time,
                 pongs_prove=self._beacon != BEACON,
             )
             for number, share in enumerate(shares)
@@ -211,6 +215,7 @@ class Service:
             for connection in self._stalls.connections:
                 tasks.start_soon(connection.run)
             tasks.start_soon(self._tick)
+            tasks.start_soon(self._keep_time)
             tasks.start_soon(self._beat, tasks.cancel_scope)
             tasks.start_soon(self._stalls.look)
             tasks.start_soon(self._stalls.weigh, self._weighed(paired))
@@ -263,6 +268,21 @@ class Service:
         found = embedded.run if embedded is not None else None
         if found != expected:
             raise SourceChanged(self._settings.api_url, found, expected)
+
+    async def _keep_time(self) -> None:
+        """Ask what time it is where all that the sockets tell is late: they are, or the clock."""
+        while True:
+            await anyio.sleep(ASK_TIME_S)
+            if self._clock.doubtful:
+                await self._ask_time()
+
+    async def _ask_time(self) -> None:
+        """Before a new socket too: where the old one seemed silent, the clock may have leapt."""
+        with contextlib.suppress(RestError, ProtocolError):
+            await greet(self._client, self._clock)
+            ahead_s = self._clock.ahead_ms / 1_000.0
+            if ahead_s > 1.0:
+                log.warning("the clock has leapt ahead: the exchange gets there in %.0f s", ahead_s)
 
     async def _tick(self) -> None:
         pause = min(TICK_S, 1.0 / self._clock.rate)

@@ -288,7 +288,10 @@ class Socket:
 
     def _prove(self, alive_ms: float) -> None:
         now_ms = self._clock.now_ms()
-        if now_ms - alive_ms < self._means.timing.silence * 1_000.0 * self._clock.rate:
+        if (
+            now_ms - self._clock.ahead_ms - alive_ms
+            < self._means.timing.silence * 1_000.0 * self._clock.rate
+        ):
             self._fresh_s = self._clock.monotonic()
         # A block time cannot be later than now: one that is would prove what has not happened yet.
         self.stream.alive_ms = max(self.stream.alive_ms, min(alive_ms, now_ms))

@@ -209,6 +209,119 @@ def test_with_honest_frames_it_is_never_ahead_and_behind_by_the_shortest_delay_a
     assert JUMP_MS > 1_900
 
 
+def test_an_answer_bounds_a_clock_whose_machine_has_leapt_forwards() -> None:
+    machine, clock = started()
+    clock.observe(TRUE_MS)
+    for _ in range(3):
+        machine.seconds += 1.0
+        clock.observe(TRUE_MS + (machine.seconds - 1_000.0) * 1_000)
+    machine.seconds += 300.0
+    late = 0
+    while not doubts(clock):
+        machine.seconds += 1.0
+        late += 1
+        clock.observe(TRUE_MS + (machine.seconds - 1_300.0) * 1_000)
+    assert late <= 8, "before a socket is given up for what it tells being old"
+    told = clock.now_ms()
+    asked = machine.seconds
+    machine.seconds += 0.5
+    clock.answered(TRUE_MS + (machine.seconds - 1_300.0) * 1_000 - 200, asked)
+    assert not doubts(clock)
+    assert clock.now_ms() == told, "it stands still"
+    assert clock.ahead_ms == pytest.approx(300_000, abs=1_000)
+    machine.seconds += 301.0
+    assert clock.ahead_ms == 0.0
+    assert clock.now_ms() == pytest.approx(TRUE_MS + (machine.seconds - 1_300.0) * 1_000, abs=600)
+
+
+def test_an_answer_says_of_frames_that_are_late_that_they_are() -> None:
+    machine, clock = started()
+    clock.observe(TRUE_MS)
+    for _ in range(20):
+        machine.seconds += 1.0
+        clock.observe(TRUE_MS + (machine.seconds - 1_000.0) * 1_000 - 30_000)
+    assert doubts(clock)
+    asked = machine.seconds
+    machine.seconds += 0.1
+    clock.answered(TRUE_MS + (machine.seconds - 1_000.0) * 1_000, asked)
+    assert not doubts(clock)
+    assert clock.ahead_ms == 0.0
+    assert clock.now_ms() == pytest.approx(TRUE_MS + (machine.seconds - 1_000.0) * 1_000)
+
+
+def doubts(clock: ExchangeClock) -> bool:
+    return clock.doubtful
+
+
+def minute(ms: float) -> float:
+    return ms - ms % 60_000
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_candles_refute_a_time_far_beyond_them(trusted: bool) -> None:
+    """However many samples agree, the answer to a question as well."""
+    machine, clock = started()
+    clock.observe(TRUE_MS)
+    for _ in range(60):
+        machine.seconds += 1.0
+        true = TRUE_MS + (machine.seconds - 1_000.0) * 1_000
+        clock.traded(minute(true))
+        assert not clock.observe(true + 300_000, trusted=trusted)
+        assert clock.now_ms() == pytest.approx(true)
+
+
+def test_a_jump_is_believed_with_the_first_candle_of_its_minute() -> None:
+    machine, clock = started()
+    clock.observe(TRUE_MS)
+    clock.traded(minute(TRUE_MS))
+    resumed = TRUE_MS + 3_600_000
+    for _ in range(5):
+        machine.seconds += 0.2
+        assert not clock.observe(resumed + (machine.seconds - 1_000.0) * 1_000)
+    clock.traded(minute(resumed))
+    assert clock.observe(resumed + (machine.seconds - 1_000.0) * 1_000)
+    assert clock.now_ms() == pytest.approx(resumed + 1_000)
+
+
+def test_where_no_candles_come_samples_are_enough_after_a_while() -> None:
+    machine, clock = started()
+    clock.observe(TRUE_MS)
+    clock.traded(minute(TRUE_MS))
+    machine.seconds += 31.0
+    resumed = TRUE_MS + 3_600_000
+    assert not clock.observe(resumed)
+    machine.seconds += 0.2
+    assert clock.observe(resumed + 200)
+
+
+def test_a_clock_far_beyond_the_candles_is_put_back() -> None:
+    """It began by an answer that lied."""
+    machine, clock = started()
+    clock.observe(TRUE_MS + 600_000, trusted=True)
+    for _ in range(10):
+        machine.seconds += 1.0
+        true = TRUE_MS + (machine.seconds - 1_000.0) * 1_000
+        clock.observe(true + 600_000)
+        clock.now_ms()
+        clock.traded(minute(true))
+    assert clock.ahead_ms > 480_000
+    machine.seconds += 600.0
+    true = TRUE_MS + (machine.seconds - 1_000.0) * 1_000
+    assert clock.now_ms() == pytest.approx(true, abs=60_000)
+
+
+@pytest.mark.parametrize("late_s", [2.0, 40.0])
+def test_trades_told_late_put_nothing_back(late_s: float) -> None:
+    machine, clock = started()
+    for _ in range(200):
+        machine.seconds += 1.0
+        true = TRUE_MS + (machine.seconds - 1_000.0) * 1_000
+        clock.observe(true)
+        clock.traded(minute(true - late_s * 1_000))
+        assert clock.ahead_ms == 0.0
+        assert clock.now_ms() == pytest.approx(true)
+
+
 def test_sleeping_ends_when_the_exchange_gets_there_even_if_the_estimate_moves() -> None:
     machine, clock = started(rate=10.0)
     clock.observe(TRUE_MS)

@@ -111,4 +111,4 @@ def test_a_trade_at_the_very_time_of_an_answer_need_not_be_in_it(desk: Desk, hea
     desk.weigh(0)
     desk.weigh(1)
     assert desk.weigh(2, heard=heard) is None
-    assert desk.weigh(3, heard=heard) == (2, 2)
+    assert desk.weigh(4, heard=heard) == (2 if heard == 1.0 else 3, 3)

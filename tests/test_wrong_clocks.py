@@ -17,6 +17,8 @@ import e2e_kit as kit
 import ringbuf
 
 SPEED = 40.0
+LEAP_S = 20.0
+"""Thirteen minutes of the exchange's time."""
 STATS = ("ATR14", "RSI5")
 BUSY, THIN = "btcusd_perp", "celousd_perp"
 MARKETS = (BUSY, "ethusd_perp", "hypeusdc", THIN, "fttusd_perp")
@@ -52,6 +54,21 @@ def slept(*_):
 
 time.monotonic = without_sleep
 signal.signal(signal.SIGUSR2, slept)
+{MONITOR}
+"""
+
+LEAPING = f"""
+import signal, sys, time
+monotonic = time.monotonic
+leapt = 0.0
+
+def leap(*_):
+    global leapt
+    leapt += {LEAP_S}
+    print("leapt", file=sys.stderr)
+
+time.monotonic = lambda: monotonic() + leapt
+signal.signal(signal.SIGUSR2, leap)
 {MONITOR}
 """
 
@@ -146,5 +163,30 @@ def test_after_minutes_of_sleep_every_minute_is_there(
             process,
         )
         assert store.condition == "live"
+        assert not store.check()
+        assert process.stop() == 0
+
+
+def test_a_leap_of_the_monotonic_clock_confirms_nothing_that_has_not_been(
+    segment_name: str, urls: kit.Urls
+) -> None:
+    with (
+        service(segment_name, urls, LEAPING) as process,
+        ringbuf.attach(segment_name) as store,
+    ):
+        kit.until(lambda: live(store), "all histories", process)
+        passed(store, 2, urls, process)
+        process.send(signal.SIGUSR2)
+        kit.until(lambda: "leapt" in process.stderr, "the leap", process)
+        end = kit.info(urls.api_url, type="exchangeStatus")["time"] + LEAP_S * 1.2 * SPEED * 1_000
+        now = 0
+        while now < end:
+            before = {ring.name: ring.state()["confirmed"] for ring in store.values()}
+            now = kit.info(urls.api_url, type="exchangeStatus")["time"]
+            assert max(before.values()) < now // kit.MINUTE_MS, "a minute that is not over"
+            for ring in store.values():
+                kit.check_market(urls.api_url, ring, STATS, confirmed=True)
+        kit.until(lambda: live(store) and abreast(urls, store), "the present", process)
+        passed(store, 3, urls, process)
         assert not store.check()
         assert process.stop() == 0
