@@ -163,6 +163,15 @@ class WeightBudget:
         self._spend(extra, now_ms)
         return extra
 
+    def remember(self, weight: int, at_ms: float, now_ms: float) -> None:
+        """Count what another service of this address had spent within the minute up to `at_ms`.
+
+        Not what is of another time: the exchange may be another one by now.
+        """
+        if weight > 0 and now_ms - WINDOW_MS < at_ms <= now_ms:
+            self._window.entries.appendleft((at_ms, weight))
+            self._window.spent += weight
+
     def pause(self, until_ms: float) -> None:
         """Let nothing through before `until_ms`: the exchange has said that it is too much."""
         self._paused_until_ms = max(self._paused_until_ms, until_ms)

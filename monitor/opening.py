@@ -16,6 +16,7 @@ import anyio
 import numpy as np
 from anyio.abc import TaskGroup
 
+import ringbuf
 from indicators import Plan, plan
 from ringbuf import layout, segment
 from ringbuf.adoption import Opening, found_document, open_store, take_over
@@ -38,6 +39,7 @@ __all__ = [
     "give_up",
     "hold",
     "kept_names",
+    "last_spending",
     "name_is_free",
     "open_for",
 ]
@@ -87,6 +89,21 @@ def kept_names(name: str, source: Mapping[str, Any]) -> frozenset[str]:
     if document is None or document["source"] != source:
         return frozenset()
     return frozenset(series[name] for series in document["series"] for name in ("name", "alias"))
+
+
+def last_spending(name: str, source: Mapping[str, Any]) -> tuple[int, float]:
+    """REST weight that the last service on this store of `source` spent in its last minute; when.
+
+    The exchange counts by address, and does not know that it is another process by now.
+    """
+    try:
+        with ringbuf.attach(name) as store:
+            if store.source == source:
+                weight = store.health()["counters"].get("rest_weight_minute", 0)
+                return weight, float(store.live()["clock_ms"])
+    except RingbufError:
+        pass
+    return 0, 0.0
 
 
 def hold(settings: Settings) -> Writer | None:

@@ -27,7 +27,7 @@ from .clock import ExchangeClock
 from .errors import ProtocolError, RestError
 from .markets import Market, resolve
 from .metrics import Exporter, ready
-from .opening import Interim, give_up, kept_names, name_is_free, open_for
+from .opening import Interim, give_up, kept_names, last_spending, name_is_free, open_for
 from .rest import InfoClient
 from .serving import BEACON, Service, greet
 from .settings import Settings
@@ -46,16 +46,25 @@ RETRY_BASE_S, RETRY_CAP_S = 0.5, 10.0
 
 
 async def _meet(
-    settings: Settings, client: InfoClient, clock: ExchangeClock, absent: Callable[[], None]
+    settings: Settings,
+    client: InfoClient,
+    clock: ExchangeClock,
+    learnt: Callable[[dict[str, Any]], None],
+    absent: Callable[[], None],
 ) -> tuple[Embedded | None, tuple[Market, ...], str]:
     """The exchange's clock, the markets asked for, the beacon; tries until the exchange answers.
 
-    `absent` is called each time that it does not.
+    `learnt` is called with what the rows' source is, before more than that is asked; `absent` each
+    time that it does not answer.
     """
     pauses = delays(RETRY_BASE_S, RETRY_CAP_S, random.Random())
+    known = False
     while True:
         try:
             embedded = await greet(client, clock)
+            if not known:
+                learnt(source_of(settings, embedded))
+                known = True
             universe = await client.universe()
         except (RestError, ProtocolError) as error:
             log.warning("the exchange does not answer, trying again: %s", error)
@@ -67,8 +76,8 @@ async def _meet(
         for warning in resolution.warnings:
             log.warning("%s", warning)
         busiest = universe.find(BEACON)
-        known = busiest is not None and not busiest.delisted
-        return embedded, resolution.markets, BEACON if known else resolution.markets[0].coin
+        busy = busiest is not None and not busiest.delisted
+        return embedded, resolution.markets, BEACON if busy else resolution.markets[0].coin
 
 
 async def _until(
@@ -127,7 +136,15 @@ async def _serve(settings: Settings, stats: Plan) -> bool:
             await name_is_free(settings.segment)
             # Few attempts: what does not answer is told at once, and tried again all the same.
             async with InfoClient(settings.api_url, weights, clock, attempts=2) as client:
-                embedded, markets, beacon = await _meet(settings, client, clock, interim.begin)
+                embedded, markets, beacon = await _meet(
+                    settings,
+                    client,
+                    clock,
+                    lambda source: weights.remember(
+                        *last_spending(settings.segment, source), clock.now_ms()
+                    ),
+                    interim.begin,
+                )
             within_subscriptions(settings, markets)
             # Only now: what is wrong with the settings is told before anybody waits for a compiler.
             source = source_of(settings, embedded)

@@ -175,3 +175,20 @@ def test_subscriptions_are_taken_all_or_none_and_given_back() -> None:
     assert subscriptions.free == 5
     with pytest.raises(ValueError, match="expected at least 1"):
         subscriptions.release()
+
+
+def test_what_another_service_spent_a_moment_ago_counts_until_its_minute_is_over() -> None:
+    weights = WeightBudget(300, 500)
+    weights.remember(450, 100_000.0, 110_000.0)
+    assert weights.spent(110_000.0) == 450
+    assert weights.reserve(60, 110_000.0, urgent=True) == 100_000.0 + WINDOW_MS
+    assert weights.reserve(50, 110_000.0, urgent=True) == 110_000.0
+    assert weights.spent(100_000.0 + WINDOW_MS) == 50
+    assert weights.total == 50, "it is not ours"
+
+
+@pytest.mark.parametrize("at_ms", [0.0, 110_000.0 - WINDOW_MS, 110_001.0])
+def test_what_was_spent_at_another_time_does_not_count(at_ms: float) -> None:
+    weights = WeightBudget(300, 500)
+    weights.remember(450, at_ms, 110_000.0)
+    assert weights.spent(110_000.0) == 0

@@ -91,6 +91,30 @@ def limited(main: Callable[[], Awaitable[None]]) -> None:
 # -- restarts --------------------------------------------------------------------------------------
 
 
+def test_a_second_life_knows_what_the_first_one_spent_within_the_minute(segment_name: str) -> None:
+    """The exchange counts by address: restarts in a row would go beyond its limit."""
+
+    async def main() -> None:
+        async with serve(config(rate=1.0)) as running:
+            settings = settings_of(segment_name, urls_of(running))
+            spent: list[int] = []
+
+            async def body(store: ringbuf.Store) -> None:
+                def minute() -> int:
+                    counters: dict[str, int] = store.health()["counters"]
+                    return counters["rest_weight_minute"]
+
+                least = spent[-1] if spent else 0
+                await until(lambda: minute() > least + 60)  # its own greeting, and market lists
+                spent.append(minute())
+
+            for _ in range(3):
+                await lived(settings, body=body)
+            assert spent == sorted(spent)
+
+    limited(main)
+
+
 def test_a_second_life_goes_on_in_the_same_memory_and_asks_for_the_gap_alone(
     segment_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
