@@ -132,10 +132,12 @@ class Connection:
         return False
 
     def renew(self, coin: str) -> None:
-        """Subscribe `coin` anew wherever it is subscribed; sockets to come ask for it."""
+        """Subscribe `coin` anew on every socket of its share, those to come included."""
         self._forgotten.discard(coin)
-        for socket in self._sockets:
-            socket.roster.renew(_candles(coin))
+        if coin in self.share.coins:
+            for socket in self._sockets:
+                if not socket.roster.renew(_candles(coin)):
+                    socket.want(_candles(coin))
 
     def forget(self, coin: str) -> None:
         """Sockets to come do not ask for `coin` any more: the exchange no longer knows it."""

@@ -55,6 +55,7 @@ class Listing:
         self._rng = rng if rng is not None else random.Random()
         self._notes = RateLimited(log)
         self._away = {market.coin for market in markets if market.delisted}
+        self._missing: frozenset[str] = frozenset()
         self._said: set[tuple[str, str]] = set()
 
     async def watch(self) -> None:
@@ -74,7 +75,9 @@ class Listing:
         """Act upon a list of the exchange's markets."""
         found = compare(self._markets, self._selectors, fresh)
         counters = self._engine.book.counters
-        away = found.delisted | found.gone
+        # A list may lack what is there: it takes two to believe that.
+        away = found.delisted | (found.gone & self._missing)
+        self._missing = found.gone
         for market in self._markets:
             if market.coin in away and market.coin not in self._away:
                 self._leave(market, known=market.coin in found.delisted)

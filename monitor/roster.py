@@ -146,6 +146,14 @@ class Roster:
         if self._leaving.pop(subscription, None) is not None:
             self._waiting[subscription] = None
 
+    def want(self, subscription: Subscription) -> bool:
+        """Ask for it as well; False where it is wanted already."""
+        known = (self._waiting, self._asked, self._told, self._leaving)
+        if any(subscription in each for each in known):
+            return False
+        self._waiting[subscription] = None
+        return True
+
     def renew(self, subscription: Subscription) -> bool:
         """Unsubscribe and subscribe it anew; False where it is not subscribed now."""
         if subscription not in self._told:

@@ -166,6 +166,13 @@ class Socket:
             self._scope.cancel()
         await self.over.wait()
 
+    def want(self, subscription: Subscription) -> None:
+        """Ask for it as well, from now on."""
+        if self.roster.want(subscription):
+            self._wants += 1
+            if subscription.type == "candle":
+                self._coins |= {subscription.coin}
+
     def take_over(self) -> None:
         """The socket before this one is closed: ask for the rest."""
         self._beside = False

@@ -767,6 +767,25 @@ def test_a_market_that_is_asked_for_again_is_unsubscribed_first() -> None:
     anyio.run(main)
 
 
+def test_a_market_that_comes_back_is_asked_for_on_a_socket_that_began_without_it() -> None:
+    async def main() -> None:
+        bench = Bench(knowing)
+        async with bench.running(timing=QUICK):
+            await until(lambda: len(bench.heard.watched) == 2)
+            bench.connected.forget("ETH")
+            await bench.exchange.sockets[0].close()
+            await until(lambda: len(bench.exchange.sockets) == 2 and len(bench.heard.watched) == 3)
+            assert bench.heard.watched[2][0] == "BTC"
+            bench.connected.renew("SOL")  # another share's
+            bench.connected.renew("ETH")
+            bench.connected.renew("ETH")
+            await until(lambda: len(bench.heard.watched) == 4)
+            assert bench.heard.watched[3][0] == "ETH"
+            assert len(bench.exchange.sockets) == 2
+
+    anyio.run(main)
+
+
 def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

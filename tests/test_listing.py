@@ -92,6 +92,19 @@ def test_a_list_without_any_perp_marks_no_perp_and_brings_none_back(
     assert said(caplog, "traded again") == 1
 
 
+def test_a_market_is_gone_when_two_lists_in_a_row_lack_it(caplog: pytest.LogCaptureFixture) -> None:
+    keeper, engine = listing(BTC, ETH)
+    whole, lacking = Universe([BTC, ETH]), Universe([BTC])
+    for fresh in (lacking, whole, lacking):
+        keeper.take(fresh)
+        assert status(engine, 1) != "delisted"
+    keeper.take(lacking)
+    assert status(engine, 1) == "delisted"
+    assert said(caplog, "ethusd_perp is no longer listed") == 1
+    keeper.take(whole)
+    assert status(engine, 1) != "delisted"
+
+
 def test_a_market_that_was_delisted_at_the_start_is_said_to_wait_for_the_next_one(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
