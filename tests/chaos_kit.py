@@ -21,7 +21,7 @@ from monitor.budget import WeightBudget, weight_of
 from monitor.engine import WITNESSES
 from monitor.errors import ProtocolError
 from monitor.exchange import Exchange, ExchangeConfig, Market, RefusedConnection, Session
-from monitor.kernels import CARRIED, CONFIRMED
+from monitor.kernels import CARRIED, CLOSED, CONFIRMED
 from monitor.ledger import Ask, Stream
 from monitor.protocol import (
     Bbo,
@@ -84,8 +84,9 @@ class Socket:
 class Chaos:
     """The whole of it; `run` goes on for some time, `finish` compares with the truth.
 
-    `guessed` counts closed carried rows over minutes that had trades, at the moment they were
-    closed, however soon they were corrected.
+    `guessed` has closed carried rows over minutes that had trades, `mistaken` confirmed rows that
+    were not the truth, at the moment that they were closed or confirmed, however soon they were
+    corrected.
     """
 
     def __init__(
@@ -110,7 +111,8 @@ class Chaos:
         self.budget = budget or WeightBudget()
         self.watchful = watchful
         self.seen: Counter[str] = Counter()
-        self.guessed: list[tuple[str, int]] = []
+        self.guessed: set[tuple[str, int]] = set()
+        self.mistaken: set[tuple[str, int]] = set()
         self.sockets: list[Socket | None] = [None] * sockets
         self.back_ms = [start_ms] * sockets
         self.rest_dead = False
@@ -118,7 +120,7 @@ class Chaos:
         self._numbers = itertools.count()
         self._answers: list[tuple[int, int, Ask, list[Candle] | None]] = []
         self._steps = 0
-        self._closed = np.full(len(self.coins), -1, np.int64)
+        self._done = np.full((len(self.coins), 2), -1, np.int64)
         self._volumes: dict[str, tuple[str, int]] = {}
 
     @property
@@ -329,19 +331,27 @@ class Chaos:
     # -- truth ---------------------------------------------------------------------------------
 
     def _observe(self) -> None:
-        """Look at every row that has just been closed: was it guessed?"""
-        closed = self.engine.book.controls[:, WORD["closed"]]
-        for market in np.flatnonzero(closed != self._closed).tolist():
-            before, last = int(self._closed[market]), int(closed[market])
+        """Look at every row that has just been closed or confirmed: was it right?"""
+        controls = self.engine.book.controls
+        done = controls[:, [WORD["closed"], WORD["confirmed"]]]
+        for market in np.flatnonzero((done != self._done).any(axis=1)).tolist():
+            before, last = int(self._done[market].min()), int(done[market].max())
             if 0 <= before < last:
-                rows = self.engine.book.rows(market, max(before + 1, last - 59), last)
-                for bar in (
-                    np.flatnonzero(rows.flags & CARRIED) + last + 1 - len(rows.flags)
-                ).tolist():
-                    true = self.exchange.truth(self.coins[market], bar * MINUTE, bar * MINUTE)
-                    if true and true[0].trades:
-                        self.guessed.append((self.coins[market], bar))
-        self._closed[:] = closed
+                self._judge(market, max(before + 1, last - 59), last)
+        self._done[:] = done
+
+    def _judge(self, market: int, first: int, last: int) -> None:
+        coin, rows = self.coins[market], self.engine.book.rows(market, first, last)
+        true = self.truth(coin, first, last)
+        missing = last + 1 - first - len(true)
+        for k in np.flatnonzero(rows.known & (rows.flags & CLOSED > 0)).tolist():
+            if k < missing:
+                continue  # before its first trade
+            right = (*rows.prices[k].tolist(), int(rows.trades[k])) == true[k - missing]
+            if rows.flags[k] & CARRIED and true[k - missing][-1]:
+                self.guessed.add((coin, first + k))
+            if rows.flags[k] & CONFIRMED and not right:
+                self.mistaken.add((coin, first + k))
 
     def truth(self, coin: str, first: int, last: int) -> list[tuple[float, ...]]:
         """What the ended bars first..last are: flat behind the last trade; (o, h, l, c, v, n)."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import aiohttp
 import anyio
@@ -252,6 +253,46 @@ def test_the_last_trades_of_a_minute_can_be_told_late_and_by_rest_not_before() -
     assert listed() == true
     told = [json.loads(f)["data"] for f in session.take() if '"channel":"candle"' in f]
     assert (open_ms, true) in {(state["t"], state["n"]) for state in told}
+
+
+def snapshot_of(exchange: Exchange, minutes: int) -> list[dict[str, Any]]:
+    end = exchange.now_ms
+    request = {
+        "coin": "BTC",
+        "interval": "1m",
+        "startTime": end - minutes * 60_000,
+        "endTime": end,
+    }
+    body = json.dumps({"type": "candleSnapshot", "req": request}).encode()
+    rows: list[dict[str, Any]] = json.loads(exchange.info(body).body)
+    return rows
+
+
+def test_a_replica_that_lags_behind_knows_nothing_of_the_last_minutes() -> None:
+    exchange, _ = opened(1)
+    exchange.advance(START_MS + 600_000)
+    fresh = snapshot_of(exchange, 8)
+    exchange.faults.set("http_stale", 1.0)
+    behind = set()
+    for _ in range(50):
+        stale = snapshot_of(exchange, 8)
+        whole = stale[:-1]  # the last one may be a part
+        assert whole == fresh[: len(whole)]
+        behind.add(len(fresh) - len(stale))
+    assert behind <= {0, 1, 2, 3}
+    assert max(behind) >= 2
+
+
+def test_an_answer_with_a_gap_has_the_rows_around_it() -> None:
+    exchange, _ = opened(1)
+    exchange.advance(START_MS + 600_000)
+    fresh = snapshot_of(exchange, 8)
+    exchange.faults.set("http_gap", 1.0)
+    for _ in range(50):
+        rows = snapshot_of(exchange, 8)
+        assert 0 < len(rows) < len(fresh)
+        assert all(row in fresh for row in rows)
+        assert rows[-1] == fresh[-1]
 
 
 def test_a_delisted_market_is_listed_so_and_trades_no_more() -> None:

@@ -43,6 +43,7 @@ def one(seed: int, markets: int, hours: float) -> dict[str, Any]:
         "wrong": wrong,
         "compared": compared,
         "closed_flat_and_corrected": len(chaos.guessed),
+        "confirmed_and_corrected": len(chaos.mistaken),
         "faults": {name: count for name, count in chaos.exchange.faults.counts.items() if count},
         "engine": dict(counters),
         "feed": dict(chaos.seen),

@@ -68,6 +68,8 @@ FAULTS = {
         Fault("http_timeout", "probability", "an /info request is never answered"),
         Fault("http_truncated", "probability", "an /info answer ends somewhere in its middle"),
         Fault("http_damaged", "probability", "a row of a candleSnapshot answer is damaged"),
+        Fault("http_gap", "probability", "a candleSnapshot answer lacks some rows before its last"),
+        Fault("http_stale", "probability", "candles or contexts are told as of 5 to 150 s before"),
         Fault("chaos", "seed", "all of the above at once, moderately; each can be set beside it"),
     )
 }
@@ -98,6 +100,8 @@ CHAOS: dict[str, float] = {
     "http_timeout": 0.01,
     "http_truncated": 0.02,
     "http_damaged": 0.01,
+    "http_gap": 0.01,
+    "http_stale": 0.02,
 }
 """What `chaos` means."""
 

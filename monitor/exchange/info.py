@@ -25,6 +25,8 @@ _NO_JSON = "Failed to parse the request body as JSON"
 _NO_CONTENT_TYPE = "Expected request with `Content-Type: application/json`"
 _LARGEST_MS = 1 << 63
 _RECENT_TRADES = 10
+_STALE_MS = 5_000, 150_000
+_LONGEST_GAP = 8
 
 
 class Answer(NamedTuple):
@@ -106,6 +108,13 @@ def _milliseconds(request: dict[str, Any], key: str) -> int:
     return value
 
 
+def _as_of(exchange: Exchange) -> int:
+    """The time that an answer is of: now, or what a replica that lags behind has got to."""
+    if exchange.faults.hits("http_stale", exchange.http_dice):
+        return exchange.now_ms - exchange.http_dice.randrange(*_STALE_MS)
+    return exchange.now_ms
+
+
 def _candle_snapshot(exchange: Exchange, request: dict[str, Any]) -> tuple[str, int]:
     inner = request.get("req")
     if not isinstance(inner, dict):
@@ -113,7 +122,7 @@ def _candle_snapshot(exchange: Exchange, request: dict[str, Any]) -> tuple[str, 
     coin, name = _text(inner, "coin"), _text(inner, "interval")
     if name not in INTERVALS:
         raise BadRequest(422, _NO_TYPE)
-    start_ms, now_ms = _milliseconds(inner, "startTime"), exchange.now_ms
+    start_ms, now_ms = _milliseconds(inner, "startTime"), _as_of(exchange)
     end_ms = now_ms if inner.get("endTime") is None else _milliseconds(inner, "endTime")
     if coin not in exchange.world.by_coin:
         raise BadRequest(500, "null")
@@ -124,6 +133,9 @@ def _candle_snapshot(exchange: Exchange, request: dict[str, Any]) -> tuple[str, 
     if early is not None:
         rows = [early[1] if row.startswith(f'{{"t":{early[0]},') else row for row in rows]
     faults, dice = exchange.faults, exchange.http_dice
+    if len(rows) > 1 and faults.hits("http_gap", dice):
+        at = dice.randrange(len(rows) - 1)
+        del rows[at : min(at + dice.randrange(1, _LONGEST_GAP), len(rows) - 1)]
     if rows and faults.hits("http_damaged", dice):
         at = dice.randrange(len(rows))
         rows[at] = damage_candle(rows[at], dice.choice(DAMAGES), dice)
@@ -137,7 +149,8 @@ def _meta(exchange: Exchange, request: dict[str, Any]) -> tuple[str, int]:
 def _meta_and_contexts(exchange: Exchange, request: dict[str, Any]) -> tuple[str, int]:
     dex = _dex(exchange, request)
     markets = exchange.world.dexes[dex]
-    contexts = [exchange.desk(m.coin).context(exchange.now_ms) for m in markets]
+    as_of_ms = _as_of(exchange)
+    contexts = [exchange.desk(m.coin).context(as_of_ms) for m in markets]
     return dump([exchange.world.meta(dex), contexts]), 0
 
 
@@ -147,7 +160,8 @@ def _spot_meta(exchange: Exchange, _: dict[str, Any]) -> tuple[str, int]:
 
 def _spot_meta_and_contexts(exchange: Exchange, _: dict[str, Any]) -> tuple[str, int]:
     markets = exchange.world.spot
-    contexts = [exchange.desk(m.coin).context(exchange.now_ms) for m in markets]
+    as_of_ms = _as_of(exchange)
+    contexts = [exchange.desk(m.coin).context(as_of_ms) for m in markets]
     return dump([exchange.world.spot_meta(), contexts]), 0
 
 
