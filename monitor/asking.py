@@ -26,6 +26,7 @@ __all__ = ["Asking", "range_of"]
 log = logging.getLogger(__name__)
 
 ASK_S = 0.25
+LEAP_MS = 10_000.0
 URGENT_AT_ONCE, BACKGROUND_AT_ONCE = 4, 2
 """Requests under way in each lane: who waits for the background's budget holds up no repair."""
 _OPENED_MS = 1_672_531_200_000
@@ -45,8 +46,9 @@ def range_of(ask: Ask) -> tuple[int, int, str]:
 class Asking:
     """Sends what `engine.history` wants to know, the most urgent first, a few at a time.
 
-    `news` is called when readers can see something new. `same_source` is awaited after each answer
-    of an embedded exchange; OSError there, and the answer does not count.
+    `news` is called when readers can see something new. `ask_time` asks the exchange what time it
+    is, False where it does not say. `same_source` is awaited after each answer of an embedded
+    exchange; OSError there, and the answer does not count.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class Asking:
         client: InfoClient,
         clock: ExchangeClock,
         news: Callable[[], None],
+        ask_time: Callable[[], Awaitable[bool]],
         same_source: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self._engine = engine
         self._client = client
         self._clock = clock
         self._news = news
+        self._ask_time = ask_time
         self._same_source = same_source
         self._notes = RateLimited(log)
         self._progress = FillProgress(len(engine.book.coins))
@@ -73,11 +77,12 @@ class Asking:
     async def run(self, tasks: TaskGroup) -> None:
         """Ask until cancelled; the requests are tasks of `tasks`."""
         history, under_way = self._engine.history, self._under_way
+        before_ms = self._clock.now_ms()
         while True:
-            if self._clock.ahead_ms > JUMP_MS * max(1.0, self._clock.rate):
-                # Minutes that have not been yet are as silent as REST says.
+            if not await self._is_sure_of(before_ms):
                 await anyio.sleep(ASK_S)
                 continue
+            before_ms = self._clock.now_ms()
             free = {
                 True: URGENT_AT_ONCE - under_way[True],
                 False: BACKGROUND_AT_ONCE - under_way[False],
@@ -89,6 +94,16 @@ class Asking:
                     history.sent(ask)
                     tasks.start_soon(self._settle, ask)
             await anyio.sleep(ASK_S / min(self._clock.rate, 10.0))
+
+    async def _is_sure_of(self, before_ms: float) -> bool:
+        """Is it as late as it seems? Of minutes that have not been, REST would say: silent.
+
+        `before_ms`: what time it was a moment ago. A clock that has leapt since is asked about.
+        """
+        clock, scale = self._clock, max(1.0, self._clock.rate)
+        if clock.now_ms() - before_ms > LEAP_MS * scale and not await self._ask_time():
+            return False
+        return clock.ahead_ms <= JUMP_MS * scale
 
     async def _settle(self, ask: Ask) -> None:
         book, history = self._engine.book, self._engine.history

@@ -8,7 +8,6 @@ once a burst.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from functools import partial
@@ -105,7 +104,7 @@ class Service:
         self._notes = RateLimited(log)
         same = self.same_source if "run" in writer.spec.source else None
         self._same_source = same
-        self._asking = Asking(self.engine, client, clock, self.publish_soon, same)
+        self._asking = Asking(self.engine, client, clock, self.publish_soon, self._ask_time, same)
         self._stalls = Stalls(self.engine, client, clock, self.publish_soon)
         self._listing = Listing(
             self.engine, markets, settings.markets, client, clock, self._stalls, self.publish_soon
@@ -205,7 +204,7 @@ class Service:
                 connections=connections,
                 messages=messages,
                 subscriptions=subscriptions,
-                before=self._same_source or self._ask_time,
+                before=self._same_source or self._before_socket,
                 pongs_prove=self._beacon != BEACON,
             )
             for number, share in enumerate(shares)
@@ -276,13 +275,20 @@ class Service:
             if self._clock.doubtful:
                 await self._ask_time()
 
-    async def _ask_time(self) -> None:
-        """Before a new socket too: where the old one seemed silent, the clock may have leapt."""
-        with contextlib.suppress(RestError, ProtocolError):
+    async def _ask_time(self) -> bool:
+        """Set the clock by the exchange once more; False if it does not answer."""
+        try:
             await greet(self._client, self._clock)
-            ahead_s = self._clock.ahead_ms / 1_000.0
-            if ahead_s > 1.0:
-                log.warning("the clock has leapt ahead: the exchange gets there in %.0f s", ahead_s)
+        except (RestError, ProtocolError):
+            return False
+        ahead_s = self._clock.ahead_ms / 1_000.0
+        if ahead_s > 1.0:
+            log.warning("the clock has leapt ahead: the exchange gets there in %.0f s", ahead_s)
+        return True
+
+    async def _before_socket(self) -> None:
+        """Where the old socket seemed silent, the clock may have leapt."""
+        await self._ask_time()
 
     async def _tick(self) -> None:
         pause = min(TICK_S, 1.0 / self._clock.rate)
@@ -309,6 +315,15 @@ class Service:
                     "the name %s was unlinked and has been put back: some process attached with "
                     "multiprocessing.shared_memory without track=False (Python 3.13), or below "
                     "3.13 without unregistering it",
+                    writer.spec.name,
+                )
+            elif writer.usurped:
+                self._notes.log(
+                    "usurped",
+                    logging.WARNING,
+                    "the name %s has been taken by something that is no store: nobody can attach "
+                    "until it is removed (rm /dev/shm/%s); then the name is put back",
+                    writer.spec.name,
                     writer.spec.name,
                 )
             elif writer.nameless:

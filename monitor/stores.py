@@ -87,12 +87,17 @@ def inspect(name: str) -> dict[str, Any]:
             "header": header,
             "live": {
                 **live,
-                "state": layout.STATES[live["state"]],
+                "state": _state(live["state"]),
                 "heartbeat_age_s": round(store.heartbeat_age, 3),
             },
             "counters": store.health()["counters"],
             "document": document,
         }
+
+
+def _state(number: int) -> str:
+    known = 0 <= number < len(layout.STATES)
+    return layout.STATES[number] if known else f"unknown ({number})"
 
 
 def doctor(name: str) -> list[str]:
@@ -117,27 +122,42 @@ def clean(name: str, *, force: bool = False) -> list[str]:
 
     A store of any version and in any state, if no live process writes it or builds its successor.
     All or nothing: raises StoreBusy, and ForeignFile, unless by `force`, where one of the names has
-    what was not made by this library.
+    what was not made by this library. By `force` a store is not removed together with something
+    else that has its public name: that one goes alone, and the next service puts the name back.
     """
     path = segment.path_of(name)
     with segment.name_lock(name):
-        ownership.refuse_if_held(name)
+        ownership.refuse_if_held(name, whatever=True)
         there = [path, *(path.with_name(name + suffix) for suffix in _LEFT_OVERS)]
         # The lock's own file is ours just now, and goes when we do.
         gone = [one for one in there if one.suffix != ".lock" and os.path.lexists(one)]
         if not force:
             for one in gone:
                 _refuse_foreign(one, name)
+        if segment.is_ours(path) is False and segment.is_ours(segment.keep_path(name)):
+            gone = [path]
         for one in gone:
-            one.unlink()
+            _remove_one(one, name)
     return [one.name for one in gone]
+
+
+def _remove_one(path: Path, name: str) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink()
+    except OSError as error:
+        found = f"what cannot be removed ({error.strerror})"
+        raise ForeignFile(name, str(path), found, "an empty folder or a file of yours") from error
 
 
 def _refuse_foreign(path: Path, name: str) -> None:
     expected = f"a file that begins with {layout.MAGIC!r}"
     if not stat.S_ISREG(path.lstat().st_mode):
         # Even a link to a store: who made that link was not this library.
-        raise ForeignFile(name, str(path), "a link or a device", expected)
+        found = "a link" if path.is_symlink() else "a folder, a FIFO or a device"
+        raise ForeignFile(name, str(path), found, expected)
     with path.open("rb") as file:
         begins = file.read(len(layout.MAGIC))
     # Whoever died while a segment was built aside had written nothing yet, or not its first word.

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 import ringbuf
 
+from .selection import stats_of
+
 __all__ = ["Chart", "chart_of"]
 
 _NAME = re.compile(r"([A-Z]+)([a-z]*)(\d.*)?$")
@@ -48,7 +50,7 @@ def chart_of(
 
     Raises UnknownName.
     """
-    known = store.columns[store.columns.index("flags") + 1 :]
+    known = stats_of(store)
     for name in stats:
         if name not in known:
             raise ringbuf.UnknownName("stat", name, known)

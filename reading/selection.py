@@ -27,6 +27,7 @@ __all__ = [
     "attach",
     "rows",
     "serialized",
+    "stats_of",
 ]
 
 SEGMENT = "market_monitor"
@@ -62,6 +63,15 @@ def attach(segment: str | None) -> ringbuf.Store:
         raise
 
 
+def stats_of(store: ringbuf.Store) -> tuple[str, ...]:
+    """The stats' columns. Raises NotAStore for a store that is of something else than candles."""
+    needed = {*_CANDLE, "flags"} - {"closed", "carried"}
+    if not needed <= set(store.columns):
+        found = f"columns {', '.join(store.columns)}"
+        raise ringbuf.NotAStore(store.name, found, "those of candles, as the service writes them")
+    return store.columns[store.columns.index("flags") + 1 :]
+
+
 def rows(
     store: ringbuf.Store,
     *,
@@ -75,9 +85,9 @@ def rows(
 
     The rows of a market are one consistent copy. Without `markets` or `stats`: all of them. A
     market without rows gives one of None. `sort` orders the markets, see `sorting.ordered`. Raises
-    UnknownName.
+    UnknownName, and NotAStore as `stats_of`.
     """
-    known = store.columns[store.columns.index("flags") + 1 :]
+    known = stats_of(store)
     named = [*store, *(ring.alias for ring in store.values())]
     for what, names, valid in (("market", markets, named), ("stat", stats, known)):
         for name in names:

@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 
 from . import layout, segment
-from .check import ahead_of_its_clock
-from .errors import LayoutError, NotAStore, NotReplaced, StoreRefused
+from .check import ahead_of_its_clock, check_outline
+from .errors import DAMAGES, LayoutError, NotAStore, NotReplaced, StoreRefused
 from .header import Header
 from .layout import WORD
 from .ownership import refuse_if_held
@@ -165,7 +165,7 @@ def _find(name: str) -> _Found | None:
     try:
         public = _look(segment.path_of(name), name)
     except StoreRefused as error:
-        raise NotReplaced(name, error) from error
+        raise NotReplaced(name, error, kept=_is_kept(name)) from error
     try:
         return _look(segment.keep_path(name), name) or public
     except StoreRefused as error:
@@ -173,6 +173,13 @@ def _find(name: str) -> _Found | None:
         if public is None:
             raise NotReplaced(name, error) from error
         return public
+
+
+def _is_kept(name: str) -> bool:
+    try:
+        return _look(segment.keep_path(name), name) is not None
+    except StoreRefused:
+        return False
 
 
 def _look(path: Path, name: str) -> _Found | None:
@@ -185,10 +192,12 @@ def _look(path: Path, name: str) -> _Found | None:
         text = os.pread(descriptor, header.document_size, header.document_offset)
         live = np.frombuffer(os.pread(descriptor, layout.HEADER_SIZE, 0), layout.HEADER_DTYPE)[0]
         inode = os.fstat(descriptor).st_ino
+        if wrong := ahead_of_its_clock(header, live):
+            raise NotAStore(name, *wrong)
+        with segment.map_readonly(descriptor, header.size) as memory:
+            outline = check_outline(memory, name)
     finally:
         os.close(descriptor)
-    if wrong := ahead_of_its_clock(header, live):
-        raise NotAStore(name, *wrong)
     held, odd = divmod(header.record_stride, header.column_stride)
     if odd or header.column_stride != 2 * header.capacity * layout.WORD_SIZE:
         raise NotAStore(name, f"records of {header.record_stride} bytes", "whole columns")
@@ -197,11 +206,13 @@ def _look(path: Path, name: str) -> _Found | None:
         raise NotAStore(name, f"control_stride = {header.control_stride}", expected)
     try:
         spec = StoreSpec.of_document(json.loads(text))
-    except (LayoutError, KeyError, TypeError, ValueError) as error:
+    except (LayoutError, *DAMAGES) as error:
         raise NotAStore(name, f"{type(error).__name__}: {error}", "a whole document") from error
     said, counted = (len(spec.series), len(spec.columns)), (header.series, header.columns)
     if said != counted or held < len(spec.columns):
         raise NotAStore(name, f"series and columns {said}", str(counted))
+    if outline:
+        raise NotAStore(name, str(outline[0]), "header, tables and document that agree")
     return _Found(path, inode, header, spec)
 
 
@@ -230,6 +241,8 @@ def _adopt(
         writer = Writer(spec, geometry, memory, segment.take(found.path, spec.name))
         try:
             writer.begin_life()
+            # A death may have left one uncounted, and a reader may have slept over all of it.
+            writer.controls[:, WORD["rewinds"]] += 1
             repaired = repair(writer, mender)
             os.fchmod(descriptor, mode)
             segment.keep_names(found.path, spec.name)

@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from . import layout, segment
-from .errors import NotAStore, StoreNotFound
+from .errors import DAMAGES, NotAStore, StoreNotFound
 from .header import Header
 from .watching import Sleeper, Watch
 
 __all__ = ["Attachment"]
 
 _STATE = layout.offset("state") // layout.WORD_SIZE
+_DOCUMENT = {"software": str, "source": dict, "counters": list, "statuses": list, "data": dict}
 
 
 class Attachment:
@@ -52,7 +53,7 @@ class Attachment:
             self._read_document()
             self._read_columns()
             self._read_series()
-        except (ValueError, KeyError, TypeError) as error:
+        except DAMAGES as error:
             self.close()
             raise NotAStore(name, f"{type(error).__name__}: {error}", "whole tables") from error
 
@@ -62,6 +63,9 @@ class Attachment:
             self.memory[start : start + self.header.document_size]
         )
         self.statuses: list[str] = self.document["statuses"]
+        for key, kind in _DOCUMENT.items():
+            if not isinstance(self.document[key], kind):
+                raise TypeError(f"{key} of the document: {self.document[key]!r}")
 
     def _read_columns(self) -> None:
         header = self.header
@@ -124,10 +128,8 @@ class Attachment:
         """
         if self.live["retired"][0]:
             return True
-        try:
-            return segment.path_of(self.name).stat().st_ino != self.inode
-        except FileNotFoundError:
-            return False
+        path = segment.path_of(self.name)
+        return not segment.leads_to(path, self.inode) and segment.is_ours(path) is True
 
     def watch(self, look: Callable[[], Any], attached: Any) -> Watch:
         """A watch of what `look` sees of this store; it saw `attached` when that was attached."""

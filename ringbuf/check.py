@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import layout
-from .errors import StoreRefused
+from .errors import DAMAGES, StoreRefused
 from .header import Header
 from .ring import fence
 
-__all__ = ["Problem", "ahead_of_its_clock", "check"]
+__all__ = ["Problem", "ahead_of_its_clock", "check", "check_outline"]
 
 LOOKS = 6
 """How often a series that looks broken is looked at; the pauses in between double from 1 ms."""
@@ -54,6 +54,21 @@ def check(memory: Any, name: str = "store") -> list[Problem]:
 
     The first of each kind in each series. What depends on a broken part is not looked at.
     """
+    problems = check_outline(memory, name)
+    if problems:
+        return problems
+    view = memoryview(memory)
+    header = Header.parse(bytes(view[: layout.HEADER_SIZE]), len(view), name)
+    document = _read_document(header, view)
+    for position, entry in enumerate(document["series"]):
+        columns, statuses = document["columns"], len(document["statuses"])
+        look = _Series(view, header, position, columns, statuses)
+        problems += [Problem(entry["name"], what) for what in look.problems()]
+    return problems
+
+
+def check_outline(memory: Any, name: str = "store") -> list[Problem]:
+    """The same of the header, the tables and the document alone: what does not change."""
     view = memoryview(memory)
     try:
         header = Header.parse(bytes(view[: layout.HEADER_SIZE]), len(view), name)
@@ -61,20 +76,14 @@ def check(memory: Any, name: str = "store") -> list[Problem]:
         return [Problem("header", str(error))]
     problems = list(_header(header, view))
     try:
-        document = json.loads(
-            bytes(view[header.document_offset : header.document_offset + header.document_size])
-        )
-        problems += _document(document, header, view)
-        series = [entry["name"] for entry in document["series"]]
-        columns = document["columns"]
-        statuses = len(document["statuses"])
-    except (ValueError, KeyError, TypeError) as error:
+        return [*problems, *_document(_read_document(header, view), header, view)]
+    except DAMAGES as error:
         return [*problems, Problem("document", f"{type(error).__name__}: {error}")]
-    if not problems:
-        for position, series_name in enumerate(series):
-            look = _Series(view, header, position, columns, statuses)
-            problems += [Problem(series_name, what) for what in look.problems()]
-    return problems
+
+
+def _read_document(header: Header, view: memoryview) -> Any:
+    start = header.document_offset
+    return json.loads(bytes(view[start : start + header.document_size]))
 
 
 def ahead_of_its_clock(header: Header, live: np.void) -> tuple[str, str] | None:
@@ -236,6 +245,15 @@ class _Series:
             (
                 newest >= 0 and words["origin"] > start,
                 f"origin {words['origin']} is ahead of start {start}",
+            ),
+            (closed < -1, f"closed {closed}, expected a bar or -1"),
+            (
+                not -2 <= words["confirmed"] <= max(grid, closed),
+                f"confirmed {words['confirmed']}, expected at most {max(grid, closed)}",
+            ),
+            *(
+                (words[word] < 0, f"{word} {words[word]}, expected no less than 0")
+                for word in ("revision", "rewinds", "frames", "corrected", "repaired", "rejected")
             ),
             (
                 not 0 <= words["status"] < self.statuses,

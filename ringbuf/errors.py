@@ -29,6 +29,7 @@ from collections.abc import Iterable
 import numpy as np
 
 __all__ = [
+    "DAMAGES",
     "LayoutError",
     "NameHeld",
     "NeverAtRest",
@@ -47,6 +48,13 @@ __all__ = [
     "UnknownName",
     "WrongVersion",
 ]
+
+
+DAMAGES = (
+    *(AttributeError, IndexError, KeyError, OverflowError),
+    *(RecursionError, TypeError, ValueError),
+)
+"""What a document or a table that was overwritten may raise while it is read."""
 
 
 class RingbufError(Exception):
@@ -113,14 +121,22 @@ class NotReady(StoreRefused):
 class NotReplaced(StoreRefused):
     """The name leads to something that is not a store of ours; it is left as it is.
 
-    `reason` says what it is: NotAStore, WrongVersion or NotReady.
+    `reason` says what it is: NotAStore, WrongVersion or NotReady. `kept`: the store is whole, under
+    its second name.
     """
 
-    def __init__(self, name: str, reason: StoreRefused) -> None:
-        super().__init__(name, reason)
+    def __init__(self, name: str, reason: StoreRefused, kept: bool = False) -> None:
+        super().__init__(name, reason, kept)
         self.reason = reason
+        self.kept = kept
 
     def __str__(self) -> str:
+        if self.kept:
+            return (
+                f"{self.reason}; the store itself is {self.name}.keep, with all of its rows: "
+                f"remove /dev/shm/{self.name} alone (python -m monitor store clean --force "
+                f"{self.name} does that), and the next start goes on with it"
+            )
         return (
             f"{self.reason}; it is left as it is: remove it (python -m monitor store clean "
             f"{self.name}) or use another segment name"
@@ -139,7 +155,8 @@ class StoreBusy(RingbufError):
         who = f"process {self.pid}" if self.pid > 0 else "another process"
         return (
             f"store {self.name!r} is being written by {who}; "
-            f"stop that one first, or use another segment name"
+            f"stop that one first, or use another segment name (where there is no such process, a "
+            f"child of it holds the store: fuser /dev/shm/{self.name})"
         )
 
 

@@ -117,7 +117,7 @@ def settle() -> None:
 def begin(control: Any, bar: int) -> None:
     """Open the record for writing; `bar` is the oldest one that will be touched."""
     rewinds = control[_REWINDS] + (bar < control[_DIRTY])
-    control[_DIRTY] = bar
+    store_release(control, _DIRTY, bar)  # SYNC: rows of the write before, which are before it now
     store_release(control, _REWINDS, rewinds)  # SYNC: dirty_from before rewinds
     store_release(control, _SEQUENCE, control[_SEQUENCE] | 1)  # SYNC: dirty_from before odd
     release_fence()  # SYNC: odd before any row

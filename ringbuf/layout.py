@@ -37,16 +37,16 @@ a closed row changes. `confirmed` is the newest bar that the source has vouched 
 changed; 0 is never. The remaining words are counters.
 
 **Sequence lock.** ``sequence`` is even while the record is at rest. The writer stores
-``dirty_from`` (the oldest bar that it is going to touch), then the odd ``sequence`` (release),
-a release fence, the rows and control words, then the next even ``sequence`` (release). A reader
-loads ``sequence`` (acquire; odd: try again), copies, then (acquire fence) loads ``sequence`` again:
-unchanged means that the copy is one consistent state. While ``sequence`` stays odd (the writer died
-in mid-write), rows before ``dirty_from`` are intact. A writer that never rests is met the same way:
-`rewinds` counts the writes whose ``dirty_from`` was older than the one before (stored after it,
-with release), and the times that only `start` was moved on, to rows that stay (`sequence` then
-grows by 2 without having been odd, before the rows in front of it are cleared). Load `rewinds`,
-then ``dirty_from``, copy the rows before it, load `rewinds` again:
-unchanged means that none of them was touched meanwhile.
+``dirty_from`` (the oldest bar that it is going to touch; release), then the odd ``sequence``
+(release), a release fence, the rows and control words, then the next even ``sequence`` (release).
+A reader loads ``sequence`` (acquire; odd: try again), copies, then (acquire fence) loads
+``sequence`` again: unchanged means that the copy is one consistent state. While ``sequence`` stays
+odd (the writer died in mid-write), rows before ``dirty_from`` are intact. A writer that never rests
+is met the same way: `rewinds` counts the writes whose ``dirty_from`` was older than the one before
+(stored after it, with release), and the times that only `start` was moved on, to rows that stay
+(`sequence` then grows by 2 without having been odd, before the rows in front of it are cleared).
+Load `rewinds`, then ``dirty_from``, copy the rows before it, load `rewinds` again: unchanged means
+that none of them was touched meanwhile.
 
 **Grid.** ``grid`` in the header is the newest bar that any series has published. The slot of bar
 ``grid + 1`` is empty in every series. A series whose ``newest`` is behind ``grid`` has empty rows

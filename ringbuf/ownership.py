@@ -10,27 +10,35 @@ import contextlib
 import os
 
 from . import segment
-from .errors import StoreBusy, StoreRefused
+from .errors import NotAStore, StoreBusy, StoreRefused
 from .header import Header
 
 __all__ = ["refuse_if_held", "remove"]
 
 
-def refuse_if_held(name: str) -> None:
+def refuse_if_held(name: str, *, whatever: bool = False) -> None:
     """Raise StoreBusy, with the pid, if a live process writes the store `name`.
 
     Looks at both of its names, for the public one may have been unlinked by a reader, and at what
     is built aside. To be called under `segment.name_lock`, or the answer is old before it is used.
-    Raises NotAStore for what is no file.
+    Raises NotAStore for what is no file, unless `whatever` may be there.
     """
+    foreign: NotAStore | None = None
     for path in (segment.path_of(name), segment.keep_path(name), segment.aside_path(name)):
-        with contextlib.suppress(FileNotFoundError):
+        try:
             descriptor = segment.open_to_look(path, name)
-            try:
-                if segment.is_held(descriptor):
-                    raise StoreBusy(name, _writer_pid(descriptor, name))
-            finally:
-                os.close(descriptor)
+        except FileNotFoundError:
+            continue
+        except NotAStore as error:
+            foreign = foreign or error
+            continue
+        try:
+            if segment.is_held(descriptor):
+                raise StoreBusy(name, _writer_pid(descriptor, name))
+        finally:
+            os.close(descriptor)
+    if foreign is not None and not whatever:
+        raise foreign
 
 
 def remove(name: str) -> None:

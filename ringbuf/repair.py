@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Mender", "repair"]
 
+_COUNTERS = ("revision", "rewinds", "frames", "corrected", "repaired", "rejected")
+
 
 class Mender(Protocol):
     """What the writer of a store's rows knows about a death in the middle of them."""
@@ -89,6 +91,8 @@ class _Series:
 
     def mend(self) -> bool:
         """True if readers can see a difference."""
+        counters = [WORD[word] for word in _COUNTERS]
+        self.control[counters] = np.maximum(self.control[counters], 0)
         start, newest = self._word("start"), self._word("newest")
         odd = self._word("sequence") & 1
         if odd and self.mender is not None and self.mender.settle(self.writer, self.position):
@@ -134,6 +138,8 @@ class _Series:
     def _sound(self, first: int, last: int, start: int, newest: int) -> bool:
         """Do the words and the slots behind the run agree with what is there?"""
         closed = self._word("closed")
+        if closed < -1 or not -2 <= self._word("confirmed") <= max(self.grid, closed):
+            return False
         if newest < 0:
             return newest == -1 and closed == -1 and not self.good[self.bars > closed].any()
         behind = self.good[self.bars > newest].any()
@@ -150,8 +156,8 @@ class _Series:
         control[WORD["revision"]] += self._word("closed") > last
         control[WORD["start"]] = first
         control[WORD["newest"]] = last
-        control[WORD["closed"]] = min(self._word("closed"), last)
-        control[WORD["confirmed"]] = min(self._word("confirmed"), last)
+        control[WORD["closed"]] = max(min(self._word("closed"), last), -1)
+        control[WORD["confirmed"]] = max(min(self._word("confirmed"), last), -2)
         control[WORD["origin"]] = min(self._word("origin"), first)
         if mender is not None and last >= 0:
             mender.follow(self.writer, self.position, first, last)

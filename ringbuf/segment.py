@@ -33,6 +33,7 @@ from .errors import (
     StoreBusy,
     StoreNotFound,
 )
+from .layout import MAGIC
 
 __all__ = [
     "DIRECTORY",
@@ -41,6 +42,8 @@ __all__ = [
     "close",
     "free_space",
     "is_held",
+    "is_ours",
+    "is_usurped",
     "keep_names",
     "keep_path",
     "leads_to",
@@ -106,7 +109,12 @@ def open_to_look(path: Path, name: str) -> int:
 
     Anybody may have put a FIFO there: nobody is waited for who might write to it.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise NotAStore(name, "a link to itself", "a regular file") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NotAStore(name, "a folder, a FIFO or a device", "a regular file")
@@ -144,7 +152,10 @@ def reserve(name: str, size: int) -> tuple[int, Path]:
     """
     # Whoever died here left the same file: its name is used again.
     temporary = aside_path(name)
-    temporary.unlink(missing_ok=True)
+    try:
+        temporary.unlink(missing_ok=True)
+    except IsADirectoryError:
+        raise NotAStore(temporary.name, "a folder", "nothing: remove it") from None
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = _made(temporary, flags, name, size)
     try:
@@ -170,7 +181,8 @@ def name_lock(name: str) -> Iterator[None]:
     """Hold the store's name: nobody else creates, replaces or removes it meanwhile.
 
     Raises NameHeld where another process has it for longer than PATIENCE_S, NoSpace where no file
-    can be made; PermissionError and other OSErrors of the file as they come.
+    can be made, NotAStore where something else has the lock's name; PermissionError and other
+    OSErrors of the file as they come.
     """
     path = _lock_path(name)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -220,10 +232,12 @@ def name_holder(name: str) -> int | None:
 
 
 def _made(path: Path, flags: int, name: str, size: int) -> int:
-    """A descriptor of a file that is made if need be. Raises NoSpace."""
+    """A descriptor of a file that is made if need be. Raises NoSpace, NotAStore."""
     try:
         return os.open(path, flags, 0o600)
     except OSError as error:
+        if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
+            raise NotAStore(path.name, "a folder, a link or a FIFO", "a file of ours") from None
         if error.errno in (errno.ENOSPC, errno.ENOMEM):
             raise NoSpace(name, size, *free_space(), of_files=True) from None
         raise
@@ -302,18 +316,19 @@ def keep_names(path: Path, name: str) -> None:
 def restore(name: str, inode: int) -> bool:
     """Put the public name back if somebody unlinked it, True if that was needed; the link, too.
 
-    Only the process that holds the segment of this `inode` may call it.
+    Nothing that has one of the names is removed for it. Only the process that holds the segment of
+    this `inode` may call it.
     """
     path, keep = path_of(name), keep_path(name)
     if leads_to(path, inode):
         # The second link may be the one that is gone: from it alone the name can be restored.
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
+        with contextlib.suppress(OSError):
             if not os.path.lexists(keep):
                 os.link(path, keep)
         return False
     if not leads_to(keep, inode):
         return False
-    with contextlib.suppress(FileNotFoundError, FileExistsError):
+    with contextlib.suppress(OSError):
         os.link(keep, path)
         return True
     return False
@@ -329,5 +344,24 @@ def leads_to(path: Path, inode: int) -> bool:
     """Is the file at `path` the one of this `inode`? Not if there is none."""
     try:
         return path.stat().st_ino == inode
-    except FileNotFoundError:
+    except OSError:  # no file, or none that can be reached
         return False
+
+
+def is_ours(path: Path) -> bool | None:
+    """Does `path` lead to a segment of this library, in whatever state? None: to nothing at all."""
+    try:
+        descriptor = open_to_look(path, path.name)
+    except FileNotFoundError:
+        return False if path.is_symlink() else None
+    except (OSError, NotAStore):
+        return False
+    try:
+        return os.pread(descriptor, len(MAGIC), 0) == MAGIC
+    finally:
+        os.close(descriptor)
+
+
+def is_usurped(name: str, inode: int) -> bool:
+    """Has something else the public name, while the store of this `inode` has its second one?"""
+    return leads_to(keep_path(name), inode) and is_ours(path_of(name)) is False

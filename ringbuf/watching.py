@@ -104,11 +104,12 @@ class Watch:
             if now != self._seen.get(who, self._attached):
                 self._seen[who] = now
                 return True
-            left = LOOK_S if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                return False
+            left = math.inf if deadline is None else max(0.0, deadline - time.monotonic())
             if not waiting.wait(self._word, published, min(left, LOOK_S)):
-                self._ended = self._ended or self._replaced()
+                ends = not self._ended and self._replaced()
+                self._ended = self._ended or ends
+                if left <= LOOK_S and not ends:
+                    return False
 
     async def wait_async(self, timeout: float | None) -> bool:
         """The same in an asyncio task, without a hand on its loop.

@@ -139,10 +139,17 @@ class Writer:
     def nameless(self) -> bool:
         """Does the store's name lead elsewhere or nowhere, so that nobody can attach any more?
 
-        Asked after `restore_name`, it means that the name could not be put back: see `rescue`.
+        Asked after `restore_name`, it means that the name could not be put back: see `rescue`. Not
+        where it is `usurped`: that passes.
         """
         path = segment.path_of(self.spec.name)
-        return self._life is not None and not segment.leads_to(path, self.inode)
+        named = self._life is None or segment.leads_to(path, self.inode)
+        return not named and not self.usurped
+
+    @property
+    def usurped(self) -> bool:
+        """Has something that is no store the name, which is put back as soon as that is gone?"""
+        return self._life is not None and segment.is_usurped(self.spec.name, self.inode)
 
     @property
     def mode(self) -> int:

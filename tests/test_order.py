@@ -61,7 +61,7 @@ def test_closing_a_minute_stores_dirty_from_and_odd_then_a_fence_then_even() -> 
     """The blocks of its loop may be laid out from anywhere on."""
     code = assembly(engine.close_bars, (RECORDS, CONTROLS, WORDS, WORDS))
     ordered = re.findall(r"\t(stlr|dmb)\b", code)
-    write = ["stlr", "stlr", "dmb", "stlr"]
+    write = ["stlr", "stlr", "stlr", "dmb", "stlr"]
     assert ordered in [write[k:] + write[:k] for k in range(len(write))]
 
 
@@ -70,8 +70,8 @@ def test_clearing_slots_ahead_has_its_fences() -> None:
     code = assembly(kernels.clear_ahead, (RECORDS, CONTROLS, WORDS, types.int64, types.int64))
     ordered = re.findall(r"\t(stlr|dmb)\b", code)
     assert ordered.count("dmb") == 3
-    # Two words of the write's beginning; three of a start that moves, the last like its end.
-    assert ordered.count("stlr") >= 5
+    # Three words of the write's beginning; three of a start that moves, the last like its end.
+    assert ordered.count("stlr") >= 6
 
 
 def test_a_publication_is_released() -> None:

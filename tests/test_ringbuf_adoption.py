@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import ringbuf
 from ringbuf import NotReplaced, StoreBusy, adoption, kernels, layout, segment
 from ringbuf.adoption import found_document, open_store, take_over
+from ringbuf.header import Header
 from ringbuf.layout import WORD
 from ringbuf.repair import repair
 from ringbuf.spec import Column, Series, StoreSpec
@@ -219,6 +220,34 @@ def _document(path: Path) -> None:
         file.write(b'{"name": 1}')
 
 
+def _overwrite(path: Path, at: int, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(content)
+
+
+def _deep(path: Path) -> None:
+    _overwrite(path, layout.HEADER_SIZE, b"[" * 1_500)
+
+
+def _interval(path: Path) -> None:
+    _overwrite(path, layout.offset("interval_ms"), (INTERVAL_MS + 1).to_bytes(8, "little"))
+
+
+def _table(path: Path) -> None:
+    _overwrite(
+        path,
+        Header.parse(path.read_bytes()[: layout.HEADER_SIZE], 2**40, "").series_offset,
+        b"other",
+    )
+
+
+def _said(path: Path) -> None:
+    text = path.read_bytes()
+    at = text.index(b'"stride": 256')
+    _overwrite(path, at, b'"stride": 8  ')
+
+
 def _truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 4096)
 
@@ -236,6 +265,10 @@ def _foreign(path: Path) -> None:
         (_document, "expected a whole document"),
         (_truncate, "as its header says"),
         (_foreign, "found 100 bytes, expected a header of 4096 bytes"),
+        (_deep, "RecursionError"),
+        (_interval, "interval_ms 60000, the segment has 60001"),
+        (_table, "series"),
+        (_said, "control stride 8, the segment has 256"),
     ],
 )
 def test_what_is_not_a_whole_store_of_ours_is_refused_and_left_as_it_is(
@@ -250,10 +283,25 @@ def test_what_is_not_a_whole_store_of_ours_is_refused_and_left_as_it_is(
         lambda: take_over(segment_name, lambda _: True),
         lambda: found_document(segment_name),
     ):
-        with pytest.raises(NotReplaced, match="it is left as it is: remove it") as caught:
+        with pytest.raises(NotReplaced, match="remove") as caught:
             attempt()
         assert says in str(caught.value)
     assert (inode(path), path.read_bytes()) == before
+
+
+def test_a_sound_store_whose_name_is_somebody_else_s_is_told_where_it_is(segment_name: str) -> None:
+    """And nobody is advised to remove both."""
+    public, keep = names(segment_name)
+    abandon(filled(create(spec(segment_name))))
+    public.unlink()
+    public.touch()
+    with pytest.raises(NotReplaced, match=rf"the store itself is {keep.name}") as caught:
+        open_store(spec(segment_name))
+    assert f"remove {public} alone" in str(caught.value)
+    public.unlink()
+    writer, opening = open_store(spec(segment_name))
+    with writer:
+        assert (opening.how, opening.kept) == ("adopted", 1)
 
 
 # -- a writer that does not know yet what to ask for -----------------------------------------------

@@ -68,7 +68,7 @@ def arm(function: str) -> str:
 def test_begin_stores_dirty_from_and_the_odd_word_in_order_before_a_fence() -> None:
     code = body(llvm(kernels.begin, (WORDS, types.int64)), "begin")
     assert re.search(
-        r"store i64.*store atomic i64.*release.*store atomic i64.*release.*fence release",
+        r"(store atomic i64.*release.*){3}fence release",
         code,
         re.DOTALL,
     )
@@ -86,7 +86,7 @@ def test_a_whole_write_keeps_its_order_when_the_compiler_has_inlined_it() -> Non
     events = re.findall(r"store atomic|fence release|store i64|store <", code)
     fence = events.index("fence release")
     last = len(events) - 1 - events[::-1].index("store atomic")
-    assert events[:fence].count("store atomic") == 2
+    assert events[:fence].count("store atomic") == 3
     assert events[fence:].count("store atomic") == 1
     assert last > fence
     assert any(event.startswith(("store i64", "store <")) for event in events[fence:last])
@@ -97,6 +97,7 @@ def test_arm_gets_its_barriers() -> None:
     code = llvm(kernels.put_words, (RECORD, WORDS, WORDS, types.int64, types.int64))
     events = re.findall(r"\t(stlr|dmb|st[rp])\t", arm(body(code, "put_words")))
     assert [event for event in events if event in {"stlr", "dmb"}] == [
+        "stlr",
         "stlr",
         "stlr",
         "dmb",

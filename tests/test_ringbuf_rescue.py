@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from test_ringbuf_adoption import filled, put, spec
 
 import ringbuf
-from ringbuf import NotReplaced, segment
+from ringbuf import NotReplaced, ownership, segment
 from ringbuf.adoption import open_store
 from ringbuf.rescue import rescue
 from ringbuf.writer import Writer, create
@@ -116,7 +116,7 @@ def test_whatever_keeps_it_from_being_copied_its_readers_are_told(segment_name: 
         segment.unlink(segment_name)
         aside = segment.aside_path(segment_name)
         aside.mkdir()
-        with pytest.raises(OSError, match="directory"):
+        with pytest.raises(ringbuf.NotAStore, match="found a folder, expected nothing: remove it"):
             rescue(writer)
         aside.rmdir()
         assert reader.retired
@@ -174,6 +174,30 @@ def test_where_only_the_public_name_leads_elsewhere_the_next_one_has_it_back(
             assert reader.refresh() is reader, "its name leads to it again"
             put(successor, 1011)
             assert np.array_equal(reader["a"]["close"][-2:], [1010.0, 1011.0])
+
+
+@pytest.mark.parametrize("make", [Path.touch, Path.mkdir, lambda path: path.symlink_to(path)])
+def test_what_is_no_store_has_the_name_for_a_while_only(
+    segment_name: str, make: Callable[[Path], None]
+) -> None:
+    """Nobody can attach meanwhile; who is attached goes on, and so does the writer."""
+    writer = filled(create(spec(segment_name)))
+    public: Path = segment.path_of(segment_name)
+    with ringbuf.attach(segment_name) as reader:
+        assert not writer.usurped
+        public.unlink()
+        make(public)
+        assert not writer.restore_name()
+        assert (writer.usurped, writer.nameless) == (True, False)
+        assert (reader.retired, reader.life) == (False, "running")
+        with pytest.raises(ringbuf.NotAStore):
+            ringbuf.attach(segment_name)
+        public.rmdir() if public.is_dir() else public.unlink()
+        assert writer.restore_name()
+        assert not writer.usurped
+        assert public.samefile(segment.keep_path(segment_name))
+    writer.close()
+    ownership.remove(segment_name)
 
 
 def test_a_private_store_has_no_names_to_lose() -> None:

@@ -16,6 +16,7 @@ from ringbuf import (
     LayoutError,
     NameHeld,
     NoSpace,
+    NotAStore,
     PlatformUnsupported,
     StoreBusy,
     StoreNotFound,
@@ -330,7 +331,7 @@ def test_the_name_lock_follows_no_link_that_a_stranger_put_there(
 ) -> None:
     target = tmp_path / "target"
     (SHARED_MEMORY / f"{segment_name}.lock").symlink_to(target)
-    with pytest.raises(OSError, match="symbolic link"), segment.name_lock(segment_name):
+    with pytest.raises(NotAStore, match="found a folder, a link"), segment.name_lock(segment_name):
         pass
     assert not target.exists()
 

@@ -254,6 +254,24 @@ def test_a_name_that_a_careless_reader_unlinked_is_put_back(
     assert any("was unlinked and has been put back" in r.getMessage() for r in caplog.records)
 
 
+def test_a_name_that_something_else_has_taken_is_put_back_once_that_is_gone(
+    segment_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(running: Running, store: ringbuf.Store) -> None:
+        public = Path("/dev/shm") / segment_name
+        public.unlink()
+        public.mkdir()
+        newest = store["btcusd_perp"].state()["newest"]
+        await until(lambda: any("taken by something" in r.getMessage() for r in caplog.records))
+        await until(lambda: store["btcusd_perp"].state()["newest"] > newest)
+        assert (store.condition, store.retired) == ("live", False)
+        public.rmdir()
+        await until(lambda: store.health()["counters"]["names_restored"] == 1)
+        assert readable(segment_name)
+
+    following(segment_name, body)
+
+
 def test_a_store_that_loses_all_of_its_names_goes_on_in_a_new_one(
     segment_name: str, caplog: pytest.LogCaptureFixture
 ) -> None:

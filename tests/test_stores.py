@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -299,6 +300,9 @@ def test_clean_asks_before_it_removes_what_is_not_a_store(
     assert err.count("\n") == 1
     assert files(name) == before
     assert call("clean", "--force")[0] == 0
+    # A store is not removed together with what has taken its name.
+    assert files(name) == ([] if suffix else [f"{name}.keep"])
+    assert call("clean", "--force")[0] == 0
     assert files(name) == []
 
 
@@ -375,3 +379,28 @@ def test_somebody_elses_file_of_such_a_name_is_not_listed(call: Call, segment_na
 def test_no_compiler_is_needed() -> None:
     code = "import sys, monitor.stores; sys.exit(bool({'numba', 'anyio'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_one_overwritten_segment_hides_no_other(
+    call: Call, writer: Writer, segment_name: str
+) -> None:
+    """Whatever its document is now, the list has both, and each command says it in a line."""
+    bad = f"{segment_name}_bad"
+    spoilt = create(replace(writer.spec, name=bad))
+    spoilt.close()
+    path = segment.path_of(bad)
+    whole = path.read_bytes()
+    try:
+        for document in (b"[" * 1_500, b'{"series": []}', b"7", b'{"software": 7}', b"\xff"):
+            path.write_bytes(whole[:4096] + document.ljust(1_500) + whole[5_596:])
+            code, out, err = call("ls")
+            assert (code, err) == (0, "")
+            assert f"{writer.spec.name} " in out
+            assert f"{bad}: " in out
+            for verb in ("inspect", "doctor"):
+                code, out, err = call(verb, bad)
+                assert code
+                assert (out + err).count("\n") == 1
+                assert "Traceback" not in out + err
+    finally:
+        segment.unlink(bad)
