@@ -140,6 +140,9 @@ def main() -> int:
         return _command.main(prog_name="market-read", standalone_mode=False) or 0
     except click.Abort:
         return 130
+    except SystemExit as ended:
+        # click's 1: whoever reads our output has read enough.
+        return 0 if ended.code == 1 else int(ended.code or 0)
     except (click.ClickException, ringbuf.UnknownName, ringbuf.LayoutError) as error:
         problem, code = error, 2
     except (ringbuf.RingbufError, PermissionError) as error:

@@ -21,6 +21,10 @@ Moment: TypeAlias = "datetime | np.datetime64 | str | int"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FARTHEST = 2**62
+_YEARS = 100_000_000
+"""As many to either side of 1970 can be counted in milliseconds; numpy would wrap round."""
+_SECONDS = range(10**9, 10**10)
+"""As seconds they are of 2001 and later; as milliseconds of the spring of 1970."""
 
 
 def milliseconds(moment: Moment) -> int:
@@ -39,10 +43,14 @@ def milliseconds(moment: Moment) -> int:
     if isinstance(given, np.datetime64):
         if np.isnat(given):
             raise ValueError("found NaT, expected a time")
+        if abs(int(given.astype("M8[Y]").astype(np.int64))) > _YEARS:
+            raise ValueError(f"found {given!r}, which milliseconds cannot count")
         return int(given.astype("M8[ms]").astype(np.int64))
-    if isinstance(given, int | np.integer) and not isinstance(given, bool):
+    if isinstance(given, int | np.integer) and not isinstance(given, bool | np.timedelta64):
         if abs(int(given)) > _FARTHEST:
             raise ValueError(f"found {given}, expected milliseconds since 1970-01-01 UTC")
+        if int(given) in _SECONDS:
+            raise ValueError(f"found {given}, expected milliseconds since 1970: are these seconds?")
         return int(given)
     raise TypeError(
         f"found {given!r}, expected a datetime, a numpy.datetime64, an ISO 8601 text or an int of "

@@ -97,7 +97,12 @@ class Store(Mapping[str, Ring]):
         except KeyError:
             raise UnknownName("column", column, self.columns) from None
         history, capacity = self.header.history, self.header.capacity
-        rows = history if last is None or last > history else natural(last)
+        if last is None:
+            rows = history
+        elif last.__class__ is int and 0 <= last <= history:
+            rows = last  # a call less: this is asked for again and again
+        else:
+            rows = min(history, natural(last))
         grid = self.words[_GRID]
         end = grid % capacity + capacity + 1 if grid >= 0 else capacity
         view: npt.NDArray[Any] = block[:, end - rows : end]

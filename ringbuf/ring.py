@@ -14,6 +14,7 @@ release and then an acquire of an uncontended lock, keeps the loads on their sid
 
 from __future__ import annotations
 
+import operator
 import platform
 import threading
 import time
@@ -58,10 +59,13 @@ _lock = threading.Lock()
 
 
 def natural(last: int) -> int:
-    """`last` as a number of rows; raises ValueError for a negative one."""
+    """`last` as a number of rows; TypeError for what is none, ValueError for a negative one."""
+    expected = "expected a number of rows, or None for all"
+    if isinstance(last, bool) or not hasattr(last, "__index__"):
+        raise TypeError(f"found last={last!r}, {expected}")
     if last < 0:
-        raise ValueError(f"found last={last}, expected a number of rows, or None for all")
-    return last
+        raise ValueError(f"found last={last}, {expected}")
+    return operator.index(last)
 
 
 def fence() -> None:
@@ -328,8 +332,8 @@ class Ring:
         if ceiling is not None and ceiling < stop:
             stop = ceiling
         rows = stop - oldest + 1
-        if last is not None and rows > last:
-            rows = natural(last)
+        if last is not None and (last.__class__ is not int or rows > last):
+            rows = min(rows, natural(last))
         if rows <= 0:
             return 0, 0
         end = stop % self._capacity + self._capacity + 1

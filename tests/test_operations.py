@@ -14,7 +14,7 @@ from monitor.book import STATUSES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-SERVICE = sorted((ROOT / "monitor").glob("*.py"))
+SERVICE = sorted([*(ROOT / "monitor").glob("*.py"), *(ROOT / "monitor/archive").glob("*.py")])
 LEVELS = {"debug": 0, "info": 0, "warning": 0, "error": 0, "exception": 0, "critical": 0}
 # How the project logs: a logger's own methods, RateLimited.log and Book.note; where the text is.
 TEXT_AT = {**LEVELS, "log": 2, "note": 1}

@@ -427,3 +427,27 @@ def test_blocks_hold_every_stat_once_and_begin_with_market_and_time(segment_name
     named = [name for head in heads for name in head[2:]]
     stats = [f"EMA{k}_hlc3" for k in range(10, 24)]
     assert named == ["close", *stats, "status", "age"]
+
+
+def test_whoever_stops_reading_has_read_enough(store: Writer) -> None:
+    """As `head` does, where a row has changed since."""
+    live = subprocess.Popen(
+        [sys.executable, "read.py", "--watch", "--format", "json", "--segment", store.spec.name],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert live.stdout is not None
+    assert live.stderr is not None
+    assert live.stdout.readline().startswith("[")
+    live.stdout.close()
+    end, price = time.monotonic() + PATIENCE_S, 100.0
+    while live.poll() is None and time.monotonic() < end:
+        price += 1.0
+        store.put(0, store.grid, {"close": price, "trades": 3, "flags": 0})
+        store.publish()
+        time.sleep(0.05)
+    assert live.poll() == 0, live.stderr.read()
+    assert live.stderr.read() == ""
+    live.stderr.close()

@@ -187,3 +187,43 @@ def test_rows_in_work_are_left_out(made: Writer, store: ringbuf.Store) -> None:
     assert store.latest()["close"][0] == 0.0
     with pytest.raises(ringbuf.NoRow, match="to 2026-11-22T12:00:00Z"):
         ring.at("2026-11-22T12:01Z")
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        np.datetime64(2**62, "Y"),
+        np.datetime64(10**18, "s"),
+        np.datetime64(-(2**61), "D"),
+    ],
+)
+def test_a_time_that_milliseconds_cannot_count_is_refused(
+    store: ringbuf.Store, moment: np.datetime64
+) -> None:
+    """It would wrap round, and one of the far future be of the past."""
+    with pytest.raises(ValueError, match="milliseconds cannot count"):
+        store["BTC"].since(moment)
+
+
+def test_seconds_are_not_taken_for_milliseconds(store: ringbuf.Store) -> None:
+    with pytest.raises(ValueError, match=r"found 1795348800, .*are these seconds\?"):
+        store["BTC"].since(NOON_MS // 1_000)
+
+
+def test_a_length_of_time_is_no_time(store: ringbuf.Store) -> None:
+    with pytest.raises(TypeError, match="expected a datetime"):
+        store["BTC"].at(np.timedelta64(1, "m"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("last", ["3", 2.0, True, [1]])
+def test_what_is_no_number_of_rows_is_named(store: ringbuf.Store, last: Any) -> None:
+    ring = store["BTC"]
+    for ask in (
+        lambda: ring.view("close", last=last),
+        lambda: ring.snapshot(last),
+        lambda: store.matrix("close", last),
+        lambda: ring.resample("5m", last),
+    ):
+        with pytest.raises(TypeError, match=r"found last=.*expected a number of rows"):
+            ask()
+    assert ring.snapshot(np.int64(2)).shape == (2,)  # type: ignore[arg-type]
