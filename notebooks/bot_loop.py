@@ -58,8 +58,30 @@ def decide(row, position):
     return position
 
 
+# %% [markdown]
+# ## Over the history
+#
+# The same decision over every minute in memory: one copy, no request, and the indicator is the one
+# that the loop below will see.
+
 # %%
 position, entry, booked = 0, np.nan, 0.0
+for row in ring.snapshot(closed=True)[-240:]:
+    wanted = decide(row, position)
+    if wanted > position:
+        entry = row["close"]
+        print(f"{row['time']}  in   {entry:>10,.1f}  RSI5 {row['RSI5']:5.1f}")
+    elif wanted < position:
+        booked += row["close"] - entry
+        print(f"{row['time']}  out  {row['close']:>10,.1f}  {row['close'] - entry:+.1f}")
+    position = wanted
+print(f"booked {booked:+.1f} in four hours, before fees")
+
+# %% [markdown]
+# ## Live
+
+# %%
+booked = 0.0
 seen = ring.view("time", last=1, closed=True)[0]
 minutes, end = 0, time.monotonic() + 900
 while minutes < 6 and time.monotonic() < end:

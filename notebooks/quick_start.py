@@ -104,13 +104,14 @@ print("status:", ring.status, "· source:", store.source["network"])
 # %% [markdown]
 # ## News
 #
-# `wait` sleeps until something is published. The view from above shows it without being taken
-# again; after an hour its oldest rows are overwritten, so a program takes its views anew.
+# `ring.wait` sleeps until this market has news, `store.wait` until any has. The view from above
+# shows it without being taken again; after an hour its oldest rows are overwritten, so a program
+# takes its views anew.
 
 # %%
 before = ring.last()["close"]
 for _ in range(3):
-    if store.wait(timeout=5.0):
+    if ring.wait(timeout=5.0):
         row = ring.last()
         print(row["time"], row["close"], f"{row['close'] - before:+.1f}")
 

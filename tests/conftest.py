@@ -42,7 +42,7 @@ def _used_by(process: Path, file: os.stat_result) -> bool:
 
 def _used_elsewhere(path: Path) -> bool:
     try:
-        file = path.stat()
+        file = path.lstat()
     except FileNotFoundError:
         return True
     others = (one for one in Path("/proc").glob("[0-9]*") if one.name != str(os.getpid()))
