@@ -116,7 +116,8 @@ class ExchangeClock:
         self._witness: tuple[float, float] | None = None
         self._late_s: float | None = None  # since when every sample is late
         self._minute_ms = self._minute_s = -math.inf  # the newest candle's, and when it was told
-        self._bygone: list[float] = []  # when candles came whose minute was long over
+        self._bygone = 0  # candles in a row whose minute was long over
+        self._bygone_s = 0.0  # since when
 
     @property
     def rate(self) -> float:
@@ -210,10 +211,12 @@ class ExchangeClock:
         at = self._minute_s = self._monotonic()
         self._minute_ms = open_ms
         if at * self._ms_per_s + self._offset_ms <= self._until(open_ms):
-            self._bygone.clear()
+            self._bygone = 0
             return
-        self._bygone.append(at)
-        if len(self._bygone) >= _CANDLES and at - self._bygone[0] > _LATE_S:
+        self._bygone += 1
+        if self._bygone == 1:
+            self._bygone_s = at
+        elif self._bygone >= _CANDLES and at - self._bygone_s > _LATE_S:
             self._put_back(open_ms + _MINUTE_MS - at * self._ms_per_s)
 
     def _until(self, open_ms: float) -> float:
@@ -226,7 +229,7 @@ class ExchangeClock:
 
     def _put_back(self, offset: float) -> None:
         self._slices.clear()
-        self._bygone.clear()
+        self._bygone = 0
         self._late_s = self._witness = None
         self._offset_ms = offset
 
