@@ -47,6 +47,11 @@ Figures are medians over rounds; the spread is the interquartile range in per ce
 figure's median. *Beside ours* and *beside the limit* are ratios of the first figure: above 1 it takes
 longer, or costs more, than that. A limit does less than any of them can: it is not a competitor."""
 
+_READ = (
+    "Beside each figure stands how many times ours it is: below 1 × it takes less than ours. "
+    "Nobody who was measured for a row is left out of it."
+)
+
 CPU, DELAY = "CPU µs a frame", "p50 µs"
 
 
@@ -148,18 +153,38 @@ GOALS = (
     Goal("start: reads of the adopted store that fail meanwhile", "bench_start_adopted", "% of reads that failed", 0.0, unit="%"),
 )  # fmt: skip
 
-# The README's rows: a question, ours, who stands beside it, the limit, and the figure.
+# The README's rows: a question, ours, and the figure. Who stands beside it is not chosen: every peer
+# of the same group does, the cheapest first, and the lowest limit.
 HEADLINE = (
-    ("a candle frame from socket to published row, 8 stats (CPU)", "bench_burst[ours]", ("bench_burst[ccxt]", "bench_burst[sdk]"), "bench_burst[bare]", CPU),
-    ("a tick, publish to a sleeping reader's hands (p50)", "bench_wait", ("bench_redis[unix]", "bench_poll"), "bench_futex", DELAY),
-    ("newest row of one market", "bench_last", ("bench_last_redis",), "bench_bare_index", ""),
-    ("one stat's newest value in 200 markets", "bench_matrix_newest", ("bench_matrix_newest_redis",), "bench_matrix_newest_limit", ""),
-    ("1,440 closes of one market", "bench_view_of_a_column", ("bench_column_redis", "bench_column_feather"), "bench_bare_slice", ""),
-    ("1,440 closes of 200 markets", "bench_matrix", ("bench_matrix_redis",), "bench_matrix_slice", ""),
-    ("1,440 rows as a pandas DataFrame", "bench_pandas_views", ("bench_pandas_lists",), "", ""),
-    ("a tick of 16 stats", "bench_tick_ours", ("bench_tick_talipp", "bench_tick_talib_recompute"), "bench_tick_limit", ""),
-    ("`python read.py`, start to printed table", "bench_read_table", (), "bench_import_all_three", "ms"),
+    ("a candle frame from socket to published row, 8 stats (CPU)", "bench_burst[ours]", CPU),
+    ("200 candle frames a second, 8 stats, a woken reader included", "bench_pace[ours]", "% of a core"),
+    ("a tick, its 8 stats stepped, in a sleeping reader's hands (p50)", "bench_wait", DELAY),
+    ("the same (p99)", "bench_wait", "p99 µs"),
+    ("newest row of one market", "bench_last", ""),
+    ("one stat's newest value in 200 markets", "bench_matrix_newest", ""),
+    ("1,440 closes of one market", "bench_view_of_a_column", ""),
+    ("ten columns of 1,440 rows", "bench_views_of_ten", ""),
+    ("1,440 closes of 200 markets", "bench_matrix", ""),
+    ("1,440 rows of a market, every column, as a pandas DataFrame", "bench_table[ring-pandas]", ""),
+    ("1,440 closes of 200 markets as a pandas DataFrame", "bench_table[store-pandas]", ""),
+    ("a tick of 16 stats", "bench_tick_ours", ""),
+    ("RSI14 over a million rows of a plain array", "bench_million_rsi_compute", ""),
+    ("`python read.py`, start to printed table", "bench_read_table", "ms"),
 )  # fmt: skip
+
+# What has to be known to read a group's table, by the beginning of its benchmarks' names. It stands
+# under that table, and under the README's.
+NOTES = {
+    "bench_burst": (
+        "ccxt.pro's `watch_ohlcv` hands its caller the newest of all frames that came since the "
+        "call before: in a burst that is few of them, so the TA-Lib behind it recomputes for few. "
+        "The official SDK calls back for every frame, and ours steps its stats for every frame."
+    ),
+    "bench_wait": (
+        "Only ours has stats stepped on the way; Redis and the Unix socket are handed a row that is "
+        "there. The Unix socket serves one reader, which has that row and no history."
+    ),
+}
 
 
 def number(value: float) -> str:
@@ -226,11 +251,23 @@ def groups(results: Mapping[str, Result]) -> dict[str, list[Result]]:
     return {name: sorted(some, key=lambda one: order[one.role]) for name, some in found.items()}
 
 
+def lowest(some: Sequence[Result], figure: str) -> Result | None:
+    """The limit that does it for least; None where the group has no limit."""
+    limits = [one for one in some if one.role == "limit" and figure in one.figures]
+    return min(limits, key=lambda one: one.figures[figure].median, default=None)
+
+
+def noted(some: Sequence[Result]) -> str:
+    """What has to be known to read this group's table; nothing for most."""
+    notes = (NOTES.get(one.name.partition("[")[0]) for one in some)
+    return next((note for note in notes if note), "")
+
+
 def _group(name: str, some: Sequence[Result]) -> Iterator[str]:
     figures = list(dict.fromkeys(figure for one in some for figure in one.figures))
     ours = next((one for one in some if one.role == "ours"), some[0])
     first = ours.first
-    limit = next((one for one in some if one.role == "limit"), None)
+    limit = lowest(some, first)
     heads = ["", "", *(figure or "time of one call" for figure in figures), "spread"]
     heads += ["beside ours"] + (["beside the limit"] if limit else [])
     yield f"### {name[0].upper()}{name[1:]}"
@@ -255,6 +292,9 @@ def _group(name: str, some: Sequence[Result]) -> Iterator[str]:
             cells.append(times(there.median / below.median) if known else "–")
         yield "| " + " | ".join(cells) + " |"
     yield ""
+    if note := noted(some):
+        yield note
+        yield ""
 
 
 def _goals(results: Mapping[str, Result]) -> Iterator[str]:
@@ -312,28 +352,40 @@ def _causes(results: Mapping[str, Result]) -> Iterator[str]:
 
 
 def headline(results: Mapping[str, Result]) -> str:
-    """The README's table."""
+    """The README's table: all peers of a row's group, the cheapest first, and the lowest limit.
+
+    A row whose benchmark the run has not is left out.
+    """
     lines = ["| | market-monitor | beside it | limit |", "|---|---:|---:|---:|"]
-    for question, ours, peers, limit, figure in HEADLINE:
-        if ours not in results:
+    notes = [_READ]
+    grouped = groups(results)
+    for question, name, figure in HEADLINE:
+        if name not in results:
             continue
-        base = results[ours].figures[figure]
-        beside = [
-            f"{results[peer].contender} {_short(results[peer].figures[figure])} "
-            f"({times(results[peer].figures[figure].median / base.median)})"
-            for peer in peers
-            if peer in results
-        ]
-        bound = results.get(limit)
-        edge = f"{_short(bound.figures[figure])}, {bound.contender}" if bound else "–"
-        lines.append(f"| {question} | {_short(base)} | {'<br>'.join(beside) or '–'} | {edge} |")
-    return "\n".join(lines)
+        ours, some = results[name], grouped[results[name].group]
+        base = ours.figures[figure].median
+        peers = [one for one in some if one.role == "peer" and figure in one.figures]
+        peers.sort(key=lambda one: one.figures[figure].median)
+        limit = lowest(some, figure)
+        beside = [_beside(one, figure, base) for one in peers]
+        edge = _beside(limit, figure, base) if limit else "–"
+        cells = (question, _short(ours.figures[figure]), "<br>".join(beside) or "–", edge)
+        lines.append(f"| {' | '.join(cells)} |")
+        notes.append(noted(some))
+    return "\n".join([*lines, "", " ".join(filter(None, dict.fromkeys(notes)))])
+
+
+def _beside(one: Result, figure: str, base: float) -> str:
+    there = one.figures[figure]
+    return f"{one.contender} {_short(there)} ({times(there.median / base)})"
 
 
 def _short(figure: Figure) -> str:
     """Without what the question has said already."""
     text = str(figure)
-    return text.replace("CPU ", "").replace(" a frame", "").replace("p50 ", "")
+    for said in ("CPU ", " a frame", "p50 ", "p99 "):
+        text = text.replace(said, "")
+    return text
 
 
 def spliced(readme: str, table: str) -> str:

@@ -50,14 +50,17 @@ def test_the_results_page_is_what_its_command_writes(report: ModuleType) -> None
     assert report.PAGE.read_text("utf-8") == report.page(*report.load())
 
 
-def test_every_goal_and_headline_is_of_a_benchmark_that_was_run(report: ModuleType) -> None:
+def test_every_goal_is_of_a_benchmark_that_was_run(report: ModuleType) -> None:
     results, _ = report.load()
     named = {name for goal in report.GOALS for name in (goal.ours, goal.other) if name}
-    for _, ours, peers, limit, _ in report.HEADLINE:
-        named |= {ours, *peers, *([limit] if limit else [])}
-    assert {name.partition("[")[0] for name in named} <= measured()
     assert named <= set(results)
     assert all(goal.value(results) is not None for goal in report.GOALS)
+
+
+def test_what_is_named_anywhere_is_a_benchmark_that_there_is(report: ModuleType) -> None:
+    results, _ = report.load()
+    named = {name for _, name, _ in report.HEADLINE} | set(report.NOTES) | set(results)
+    assert {name.partition("[")[0] for name in named} <= measured()
 
 
 def test_raw_results_name_no_host_and_no_path() -> None:
@@ -104,6 +107,37 @@ def test_a_group_shows_ours_first_and_ratios_to_ours_and_to_the_limit(report: Mo
     rows = [line for line in report._group("a group", groups["a group"]) if "µs" in line]
     assert [row.split("|")[1].strip() for row in rows] == ["ours", "peer", "limit"]
     assert rows[1].endswith("| 4 × | 8 × |")
+
+
+def test_the_lowest_of_several_limits_is_the_limit(report: ModuleType) -> None:
+    raw = [one("slow", "limit", 9e-6), one("quick", "limit", 1e-6), one("ours", "ours", 2e-6)]
+    some = report.groups({entry["name"]: report._result(entry) for entry in raw})["a group"]
+    assert report.lowest(some, "").name == "quick"
+    assert next(line for line in report._group("a group", some) if "| ours" in line).endswith(
+        "| 1 × | 2 × |"
+    )
+
+
+def test_a_headline_has_all_peers_the_cheapest_first_and_the_lowest_limit(
+    report: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = [
+        one("dear", "peer", 8e-6),
+        one("slow", "limit", 9e-6),
+        one("quick", "limit", 1e-6),
+        one("ours", "ours", 2e-6),
+        one("cheap", "peer", 1.5e-6),
+    ]
+    results = {entry["name"]: report._result(entry) for entry in raw}
+    rows = (("how long", "ours", ""), ("not measured yet", "theirs", ""))
+    monkeypatch.setattr(report, "HEADLINE", rows)
+    monkeypatch.setattr(report, "NOTES", {"dear": "It is dear."})
+    _, _, row, *_, note = report.headline(results).splitlines()
+    assert row == (
+        "| how long | 2 µs | cheap 1.5 µs (0.75 ×)<br>dear 8 µs (4 ×) | quick 1 µs (0.5 ×) |"
+    )
+    assert "not measured yet" not in report.headline(results)
+    assert note.endswith("It is dear.")
 
 
 @pytest.mark.parametrize(("median", "verdict"), [(2e-6, "met"), (9e-6, "**missed**")])
