@@ -177,7 +177,7 @@ HEADLINE = (
 NOTES = {
     "bench_burst": (
         "ccxt.pro's `watch_ohlcv` hands its caller the newest of all frames that came since the "
-        "call before: in a burst that is few of them, so the TA-Lib behind it recomputes for few. "
+        "call before: in a burst that is few of them, and TA-Lib recomputes for those alone. "
         "The official SDK calls back for every frame, and ours steps its stats for every frame."
     ),
     "bench_wait": (

@@ -3,8 +3,8 @@
     python benchmarks/clients/feeds.py KIND PORT
 
 KIND is ``bare``, ``aiohttp``, ``ccxt``, ``sdk``, ``ccxt+talib`` or ``sdk+talib``. Each prints
-``ready`` when it is subscribed; then, for each line ``N`` on stdin, ``done`` once it has seen
-frame N.
+``ready`` when it is subscribed; then, for each line ``N`` on stdin, ``done K`` once it has seen
+frame N: so many times since it was asked something was handed to the code that uses it.
 """
 
 from __future__ import annotations
@@ -48,18 +48,21 @@ class Errands:
 
     def __init__(self) -> None:
         self.wanted = 2**62
+        self.handed = 0
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         for line in sys.stdin:
+            self.handed = 0
             self.wanted = int(line)
         os._exit(0)
 
     def seen(self, number: int) -> None:
-        """Say so when it is the one; numbers only grow."""
+        """Say so when it is the one; numbers only grow. Called for whatever is handed over."""
+        self.handed += 1
         if number >= self.wanted:
             self.wanted = 2**62
-            print("done", flush=True)
+            print(f"done {self.handed}", flush=True)
 
 
 async def bare(port: int, errands: Errands) -> None:
