@@ -12,7 +12,8 @@ import json
 import pickle
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -116,16 +117,62 @@ def feather(filled: Filled) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def closes(filled: Filled) -> Iterator[str]:
+    """The closes of all markets as a Feather file without compression, a column each."""
+    pytest.importorskip("pyarrow")
+    from pyarrow import feather, table
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "closes.feather")
+        columns = {name: ring["close"].copy() for name, ring in filled.store.items()}
+        feather.write_feather(table(columns), path, compression="uncompressed")
+        yield path
+
+
+@pytest.fixture(scope="session")
 def answering(filled: Filled) -> Iterator[dict[str, Any]]:
-    """A process that answers with a market's history: pickled frames, and JSON over HTTP."""
+    """A process that answers with histories: pickled frames, and JSON over HTTP."""
     pd = pytest.importorskip("pandas")
     rows = filled.store[COIN].snapshot()
+    frames = {
+        "one": pd.DataFrame({"close": rows["close"]}),
+        "ten": pd.DataFrame({name: rows[name] for name in TEN}),
+        "matrix": pd.DataFrame(filled.store.matrix("close").T.copy(), columns=filled.store.markets),
+    }
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "frame.pickle"
-        path.write_bytes(pickle.dumps(pd.DataFrame({name: rows[name] for name in TEN})))
+        path = Path(folder) / "frames.pickle"
+        path.write_bytes(pickle.dumps(frames))
         unix = str(Path(folder) / "socket")
         with child([str(HERE / "clients" / "answering.py"), str(path), unix]) as process:
             yield {"unix": unix, "port": int(process.hear())}
+
+
+@contextmanager
+def pickled(answering: dict[str, Any], name: str) -> Iterator[Callable[[], Any]]:
+    """What asks for the frame of that name over the Unix socket, and unpickles it."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(answering["unix"])
+        with client.makefile("rb") as file:
+            asked = f"{name}\n".encode()
+
+            def frame() -> Any:
+                client.sendall(asked)
+                return pickle.load(file)
+
+            yield frame
+
+
+@contextmanager
+def requested(answering: dict[str, Any], path: str) -> Iterator[Callable[[], Any]]:
+    """What asks for that path over HTTP, on a connection that is kept, and parses its JSON."""
+    client = http.client.HTTPConnection("127.0.0.1", answering["port"])
+
+    def parsed() -> Any:
+        client.request("GET", path)
+        return json.loads(client.getresponse().read())
+
+    yield parsed
+    client.close()
 
 
 @pytest.mark.benchmark(group=COLUMN)
@@ -174,14 +221,17 @@ def bench_column_feather(benchmark: Any, feather: str) -> None:
 def bench_column_rest(benchmark: Any, answering: dict[str, Any]) -> None:
     """How long with a REST call on loopback, kept alive, its answer the exchange's JSON?"""
     tell(benchmark, "peer", "REST call, JSON")
-    client = http.client.HTTPConnection("127.0.0.1", answering["port"])
+    with requested(answering, "/") as rows:
+        column = benchmark(lambda: np.array([float(row["c"]) for row in rows()]))
+    assert len(column) == HISTORY
 
-    def column() -> Any:
-        client.request("GET", "/")
-        return np.array([float(row["c"]) for row in json.loads(client.getresponse().read())])
 
-    assert len(benchmark(column)) == HISTORY
-    client.close()
+@pytest.mark.benchmark(group=COLUMN)
+def bench_column_pickled(benchmark: Any, answering: dict[str, Any]) -> None:
+    """How long with a pickled DataFrame of that column over a Unix socket?"""
+    tell(benchmark, "peer", "pickled DataFrame over a Unix socket")
+    with pickled(answering, "one") as frame:
+        assert len(benchmark(lambda: np.asarray(frame()["close"]))) == HISTORY
 
 
 @pytest.mark.benchmark(group=COLUMN)
@@ -204,16 +254,33 @@ def bench_views_of_ten(benchmark: Any, filled: Filled) -> None:
 def bench_ten_pickled(benchmark: Any, answering: dict[str, Any]) -> None:
     """How long with a pickled DataFrame over a Unix socket?"""
     tell(benchmark, "peer", "pickled DataFrame over a Unix socket")
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(answering["unix"])
-        file = client.makefile("rb")
-
-        def frame() -> Any:
-            client.sendall(b"?")
-            return pickle.load(file)
-
+    with pickled(answering, "ten") as frame:
         assert benchmark(frame).shape == (HISTORY, len(TEN))
-        file.close()
+
+
+@pytest.mark.benchmark(group=COLUMNS)
+def bench_ten_redis(benchmark: Any, redis: Redis, filled: Filled) -> None:
+    """How long with MGET of ten packed columns and frombuffer?"""
+    tell(benchmark, "peer", "Redis MGET + frombuffer")
+    client = redis.client()
+    keys = [f"c7:{name}" for name in TEN]
+    kinds = [filled.store.row_dtype[name] for name in TEN]
+
+    def columns() -> Any:
+        answers = zip(client.mget(keys), kinds, strict=True)
+        return [np.frombuffer(packed, kind) for packed, kind in answers]
+
+    assert [len(column) for column in benchmark(columns)] == [HISTORY] * len(TEN)
+    client.close()
+
+
+@pytest.mark.benchmark(group=COLUMNS)
+def bench_ten_rest(benchmark: Any, answering: dict[str, Any]) -> None:
+    """How long with a REST call on loopback, its answer ten lists of numbers in JSON?"""
+    tell(benchmark, "peer", "REST call, JSON")
+    with requested(answering, "/ten") as lists:
+        columns = benchmark(lambda: [np.array(column) for column in lists().values()])
+    assert [len(column) for column in columns] == [HISTORY] * len(TEN)
 
 
 @pytest.mark.benchmark(group=COLUMNS)
@@ -264,6 +331,36 @@ def bench_matrix_redis(benchmark: Any, redis: Redis, filled: Filled) -> None:
 
     assert benchmark(matrix).shape == (MARKETS, HISTORY)
     client.close()
+
+
+@pytest.mark.benchmark(group=MATRIX)
+def bench_matrix_rest(benchmark: Any, answering: dict[str, Any]) -> None:
+    """How long with one REST call on loopback, its answer 200 lists of numbers in JSON?"""
+    tell(benchmark, "peer", "REST call, JSON")
+    with requested(answering, "/matrix") as lists:
+        matrix = benchmark(lambda: np.array(list(lists().values())))
+    assert matrix.shape == (MARKETS, HISTORY)
+
+
+@pytest.mark.benchmark(group=MATRIX)
+def bench_matrix_pickled(benchmark: Any, answering: dict[str, Any]) -> None:
+    """How long with one pickled DataFrame of 200 columns over a Unix socket?"""
+    tell(benchmark, "peer", "pickled DataFrame over a Unix socket")
+    with pickled(answering, "matrix") as frame:
+        assert benchmark(lambda: frame().to_numpy().T).shape == (MARKETS, HISTORY)
+
+
+@pytest.mark.benchmark(group=MATRIX)
+def bench_matrix_feather(benchmark: Any, closes: str) -> None:
+    """How long from a memory-mapped Feather file of 200 columns?"""
+    tell(benchmark, "peer", "Feather file, memory-mapped")
+    from pyarrow import feather as file
+
+    def matrix() -> Any:
+        table = file.read_table(closes, memory_map=True)
+        return np.stack([column.to_numpy() for column in table.columns])
+
+    assert benchmark(matrix).shape == (MARKETS, HISTORY)
 
 
 @pytest.mark.benchmark(group=MATRIX)

@@ -87,7 +87,7 @@ def filled() -> Iterator[Filled]:
 
 @pytest.fixture(scope="session")
 def redis(filled: Filled) -> Iterator[Redis]:
-    """Redis with the same rows: a hash for each market, a string for each column's history."""
+    """Redis with the same rows: a hash for each market, and histories packed."""
     pytest.importorskip("redis")
     if redis_version() is None:
         pytest.skip("redis-server is not installed")
@@ -99,6 +99,8 @@ def redis(filled: Filled) -> Iterator[Redis]:
             client.hset(name, mapping={"time": int(ring["time"][-1].astype(np.int64)), **row})
         for name in store.markets:
             client.set(f"{name}:close", store[name]["close"].tobytes())
+        for column in store.columns:
+            client.set(f"c7:{column}", store["C7"][column].tobytes())
         yield made
         client.close()
 
@@ -106,10 +108,24 @@ def redis(filled: Filled) -> Iterator[Redis]:
 # -- what the raw files say ------------------------------------------------------------------------
 
 LIBRARIES = (
-    *("numpy", "numba", "websockets", "msgspec", "ccxt", "hyperliquid-python-sdk", "redis"),
+    *(
+        "numpy",
+        "numba",
+        "websockets",
+        "msgspec",
+        "ccxt",
+        "hyperliquid-python-sdk",
+        "redis",
+        "hiredis",
+    ),
     *("TA-Lib", "talipp", "pandas", "polars", "pyarrow", "click", "rich"),
 )
-PEERS = {"talipp": "talipp", "talib_recompute": "TA-Lib, all rows again", "talib": "TA-Lib"}
+PEERS = {
+    "talipp": "talipp",
+    "talib_recompute": "TA-Lib, all rows again",
+    "talib_peek": "TA-Lib's handles, peek",
+    "talib": "TA-Lib",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -146,8 +162,9 @@ def _version(library: str) -> str:
 def pytest_benchmark_update_json(
     config: object, benchmarks: object, output_json: dict[str, Any]
 ) -> None:
-    """Single calls' raw times are many, and no use beside their quartiles; commits are git's."""
-    output_json["commit_info"] = {}
+    """Which code it was; single calls' raw times are many, and no use beside their quartiles."""
+    commit = output_json["commit_info"]
+    output_json["commit_info"] = {name: commit[name] for name in ("id", "dirty") if name in commit}
     for one in output_json["benchmarks"]:
         one["stats"].pop("data", None)
         one["stats"] = {name: _short(value) for name, value in one["stats"].items()}

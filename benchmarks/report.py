@@ -209,6 +209,7 @@ def load(folder: Path = RESULTS) -> tuple[dict[str, Result], dict[str, Any]]:
     for path in sorted(folder.glob("*.json")):
         document = json.loads(path.read_text(encoding="utf-8"))
         machine = {**document["machine_info"], "datetime": document["datetime"]}
+        machine["commit"] = document["commit_info"]
         for one in document["benchmarks"]:
             results[one["name"]] = _result(one)
     return results, machine
@@ -320,6 +321,7 @@ def page(results: Mapping[str, Result], machine: Mapping[str, Any]) -> str:
         f"{machine['datetime'][:10]}. {cpu.get('brand_raw', 'unknown processor')}, "
         f"{cpu.get('count', '?')} cores, {machine['system']} {machine['release'].split('-')[0]}, "
         f"load of other work at the start {machine['load']:.1f}. {versions}."
+        f"{_code(machine['commit'])}"
     )
     lines = [
         "# Benchmark results",
@@ -341,6 +343,14 @@ def page(results: Mapping[str, Result], machine: Mapping[str, Any]) -> str:
     for name, some in groups(results).items():
         lines += _group(name, some)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _code(commit: Mapping[str, Any]) -> str:
+    """Which code was measured, where git could tell."""
+    if not commit.get("id"):
+        return ""
+    changed = ", and changes that are in none" if commit.get("dirty") else ""
+    return f" Commit {commit['id'][:12]}{changed}."
 
 
 def _causes(results: Mapping[str, Result]) -> Iterator[str]:

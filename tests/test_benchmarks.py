@@ -71,6 +71,30 @@ def test_raw_results_name_no_host_and_no_path() -> None:
         assert re.search(r"/(home|root|tmp|work|Users)/", text) is None
 
 
+@pytest.mark.parametrize(
+    ("commit", "says"),
+    [
+        ({}, "6.1.0."),
+        ({"id": "0123456789abcdef", "dirty": False}, " Commit 0123456789ab."),
+        ({"id": "0123456789abcdef", "dirty": True}, " and changes that are in none."),
+    ],
+)
+def test_the_page_says_which_code_was_measured(
+    report: ModuleType, commit: dict[str, Any], says: str
+) -> None:
+    machine = {
+        "cpu": {},
+        "versions": {"numpy": "6.1.0"},
+        "load": 0.0,
+        "commit": commit,
+        "datetime": "2026-11-23T12:00",
+        "system": "Linux",
+        "release": "6",
+    }
+    line = next(line for line in report.page({}, machine).splitlines() if "numpy 6.1.0" in line)
+    assert line.endswith(says)
+
+
 def one(name: str, role: str, median: float, **metrics: list[float]) -> dict[str, Any]:
     """A raw result as pytest-benchmark writes it."""
     return {
