@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -119,6 +120,16 @@ class Goal:
         except KeyError:
             return None
 
+    def missed(self, results: Mapping[str, Result]) -> bool:
+        """Was it measured, and beyond its bound?"""
+        value = self.value(results)
+        return value is not None and (value < self.bound if self.least else value > self.bound)
+
+    @property
+    def cause(self) -> str:
+        """The title of its paragraph in missed.md."""
+        return CAUSES[self.ours.partition("[")[0]]
+
     def _of(self, result: Result) -> float:
         found = result.figures[self.figure].median
         return found / result.scale[self.per] if self.per else found
@@ -152,6 +163,27 @@ GOALS = (
     Goal("start: adopted store fresh again", "bench_start_adopted", "s", 1.5, unit="s"),
     Goal("start: reads of the adopted store that fail meanwhile", "bench_start_adopted", "% of reads that failed", 0.0, unit="%"),
 )  # fmt: skip
+
+# What in missed.md says where the time of a goal goes, by the benchmark that it is about.
+CAUSES = {
+    "bench_burst": "Frames in a burst",
+    "bench_history": "More frames, more rows",
+    "bench_last": "The newest row",
+    "bench_markets": "630 markets",
+    "bench_matrix_newest": "The newest row",
+    "bench_pace": "200 frames a second",
+    "bench_publish_nobody": "Publishing",
+    "bench_rate": "More frames, more rows",
+    "bench_read_json": "read.py",
+    "bench_read_table": "read.py",
+    "bench_snapshot": "A consistent copy",
+    "bench_socket_to_stat": "A frame to another process",
+    "bench_start_adopted": "Start",
+    "bench_start_warm": "Start",
+    "bench_view": "A view",
+    "bench_view_of_a_column": "A view",
+    "bench_wait_alone": "A sleeping reader",
+}
 
 # The README's rows: a question, ours, and the figure. Who stands beside it is not chosen: every peer
 # of the same group does, the cheapest first, and the lowest limit.
@@ -309,8 +341,8 @@ def _goals(results: Mapping[str, Result]) -> Iterator[str]:
         if value is None:
             yield f"| {goal.text} | {bound} | – | not measured |"
             continue
-        met = value >= goal.bound if goal.least else value <= goal.bound
-        yield f"| {goal.text} | {bound} | {number(value * scale)}{unit} | {'met' if met else '**missed**'} |"
+        verdict = "**missed**" if goal.missed(results) else "met"
+        yield f"| {goal.text} | {bound} | {number(value * scale)}{unit} | {verdict} |"
 
 
 def page(results: Mapping[str, Result], machine: Mapping[str, Any]) -> str:
@@ -353,11 +385,25 @@ def _code(commit: Mapping[str, Any]) -> str:
     return f" Commit {commit['id'][:12]}{changed}."
 
 
+def causes(text: str | None = None) -> dict[str, str]:
+    """What profiles say of goals that may be missed: the paragraphs of missed.md by their titles."""
+    text = (HERE / "missed.md").read_text(encoding="utf-8") if text is None else text
+    found = {}
+    for paragraph in re.split(r"\n(?=- \*\*)", text.strip()):
+        if title := re.match(r"- \*\*(.+?)\.\*\*", paragraph):
+            found[title[1]] = paragraph
+    return found
+
+
 def _causes(results: Mapping[str, Result]) -> Iterator[str]:
-    """What profiles say of goals that were missed; kept as text beside the results."""
-    notes = HERE / "missed.md"
-    if notes.exists():
-        yield notes.read_text(encoding="utf-8").strip()
+    paragraphs = causes()
+    titles = dict.fromkeys(goal.cause for goal in GOALS if goal.missed(results))
+    if titles:
+        yield "## Where the time goes"
+        yield ""
+        yield "Of the goals that were missed:"
+        yield ""
+        yield from (paragraphs[title] for title in titles)
         yield ""
 
 

@@ -174,6 +174,23 @@ def test_a_goal_is_met_or_missed_by_what_was_measured(
     assert list(report._goals({}))[-1].endswith("| not measured |")
 
 
+def test_every_goal_has_a_paragraph_that_says_where_its_time_goes(report: ModuleType) -> None:
+    titles = report.causes()
+    assert {goal.cause for goal in report.GOALS} == set(titles)
+    assert all(text.startswith(f"- **{title}.** ") for title, text in titles.items())
+
+
+@pytest.mark.parametrize(("median", "missed"), [(2e-6, False), (9e-6, True)])
+def test_the_page_explains_the_goals_that_were_missed_and_no_others(
+    report: ModuleType, monkeypatch: pytest.MonkeyPatch, median: float, missed: bool
+) -> None:
+    monkeypatch.setattr(report, "GOALS", [report._call("newest row", "bench_last", 3.5)])
+    results = {"bench_last": report._result(one("bench_last", "ours", median))}
+    text = "\n".join(report._causes(results))
+    assert text.count("- **") == missed
+    assert ("**The newest row.**" in text) == missed
+
+
 def test_a_readme_without_markers_is_refused(report: ModuleType) -> None:
     with pytest.raises(ValueError, match="substring not found"):
         report.spliced("# A readme", "| a table |")
