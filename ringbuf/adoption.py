@@ -206,6 +206,7 @@ def _look(path: Path, name: str) -> _Found | None:
         raise NotAStore(name, f"control_stride = {header.control_stride}", expected)
     try:
         spec = StoreSpec.of_document(json.loads(text))
+        dict(spec.source)
     except (LayoutError, *DAMAGES) as error:
         raise NotAStore(name, f"{type(error).__name__}: {error}", "a whole document") from error
     said, counted = (len(spec.series), len(spec.columns)), (header.series, header.columns)

@@ -74,6 +74,8 @@ class Attachment:
         data = np.ndarray(shape, np.int64, self.memory, header.data_offset, strides)
         table = self._table(layout.COLUMN_DTYPE, "columns")
         kinds = {bytes(row["name"]).decode(): bytes(row["kind"]).decode() for row in table}
+        if list(kinds) != [column["name"] for column in self.document["columns"]]:
+            raise ValueError(f"columns {list(kinds)}, others in the document")
         self.data = data
         self.blocks = {
             name: data[:, k].view(layout.KINDS[kind])

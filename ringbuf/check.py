@@ -60,8 +60,12 @@ def check(memory: Any, name: str = "store") -> list[Problem]:
     view = memoryview(memory)
     header = Header.parse(bytes(view[: layout.HEADER_SIZE]), len(view), name)
     document = _read_document(header, view)
+    columns = document["columns"]
+    try:
+        statuses = len(document["statuses"])
+    except DAMAGES as error:
+        return [Problem("document", f"{type(error).__name__}: {error}")]
     for position, entry in enumerate(document["series"]):
-        columns, statuses = document["columns"], len(document["statuses"])
         look = _Series(view, header, position, columns, statuses)
         problems += [Problem(entry["name"], what) for what in look.problems()]
     return problems

@@ -33,6 +33,8 @@ __all__ = ["Ring", "Store", "attach"]
 HUNG_S = 10.0
 """A heartbeat this old, with the lock still held: the writer runs, but nothing moves in it."""
 
+_NO_BAR = 2**62
+"""Of no time that can be written: numpy would wrap round."""
 _GRID, _STATE = (layout.offset(field) // layout.WORD_SIZE for field in ("grid", "state"))
 
 
@@ -258,7 +260,8 @@ class Store(Mapping[str, Ring]):
         interval = self.header.interval_ms
 
         def moment(bar: int) -> str | None:
-            return None if bar < 0 else str(np.datetime64(bar * interval, "ms")) + "Z"
+            told = 0 <= bar < _NO_BAR // interval  # more was written by no service
+            return str(np.datetime64(bar * interval, "ms")) + "Z" if told else None
 
         series = {}
         for name, ring in self._rings.items():
