@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.1
 ASK_TIME_S = 2.0
+BEFORE_SOCKET_S = 2.0
+"""How long a new socket waits for the time before it subscribes."""
 BEACON = "BTC"
 """A busy market, on whose block times a socket can be judged."""
 WEIGHT_OF_VOLUMES, WEIGHED_SHARE = 20, 0.1
@@ -287,8 +289,12 @@ class Service:
         return True
 
     async def _before_socket(self) -> None:
-        """Where the old socket seemed silent, the clock may have leapt."""
-        await self._ask_time()
+        """Where the old socket seemed silent, the clock may have leapt.
+
+        A REST that does not answer, or a spent budget, does not keep it from telling.
+        """
+        with anyio.move_on_after(BEFORE_SOCKET_S):
+            await self._ask_time()
 
     async def _tick(self) -> None:
         pause = min(TICK_S, 1.0 / self._clock.rate)

@@ -23,7 +23,7 @@ import pytest
 
 import ringbuf
 from indicators import UnknownStat, plan
-from monitor import service
+from monitor import service, serving
 from monitor.budget import WeightBudget
 from monitor.clock import ExchangeClock
 from monitor.errors import DelistedMarket, SettingsError, SourceChanged, UnknownMarket
@@ -624,6 +624,19 @@ def test_a_burst_of_frames_wakes_readers_once() -> None:
         bench.service.candle(frame(3), stream)
         await anyio.lowlevel.checkpoint()
         assert bench.published == before + 1, "an older state is nothing new"
+
+    anyio.run(main)
+
+
+def test_a_new_socket_does_not_wait_for_a_rest_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "BEFORE_SOCKET_S", 0.01)
+    monkeypatch.setattr(serving.Service, "_ask_time", lambda _self: anyio.sleep_forever())
+
+    async def main() -> None:
+        with anyio.fail_after(PATIENCE_S):
+            await object.__new__(serving.Service)._before_socket()
 
     anyio.run(main)
 
