@@ -115,10 +115,10 @@ def _follow(store: ringbuf.Store) -> tuple[ringbuf.Store, str]:
         return store, "" if store.alive else "The store is gone; these were its last rows."
     except (ringbuf.StoreRefused, PermissionError) as error:
         return store, f"{sentence(error)}; these are the last rows from before"
-    if fresh.header == store.header:
+    replaced = fresh.inode != store.inode  # two can be made in one millisecond
+    if not replaced and fresh.header == store.header:
         fresh.close()
         return store, ""
-    replaced = fresh.header.created_ms != store.header.created_ms
     store.close()
     return fresh, "The store was replaced; attached to the new one." if replaced else ""
 

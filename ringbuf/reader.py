@@ -44,11 +44,14 @@ class Store(Mapping[str, Ring]):
     Accepts the canonical name or the source's own. Views hold the memory: they stay valid after
     `close`, after the object is gone, and after the store's name is. Safe in several threads and
     after a fork. Pickled it is its name: the process that gets it attaches anew.
+
+    ``inode`` is the segment's file number: another one under the same name is another segment.
     """
 
     def __init__(self, attachment: Attachment) -> None:
         self._attachment = attachment
         self.name = attachment.name
+        self.inode = attachment.inode
         self.header = attachment.header
         self.words = attachment.words
         self.data = attachment.data
