@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import socket
@@ -29,7 +30,7 @@ STATUSES = ("syncing", "live", "quiet", "stale")
 
 @pytest.fixture(autouse=True)
 def _nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No settings but the test's; logging is put back."""
+    """No settings but the test's; logging is put back, and so is the garbage collector."""
     monkeypatch.chdir(tmp_path)
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
@@ -38,6 +39,7 @@ def _nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
         if handler not in handlers:
             root.removeHandler(handler)
     root.setLevel(level)
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -292,3 +294,13 @@ def test_status_without_a_store_is_3_and_says_what_to_do(
     code, out, _ = call("status", "--format", "json")
     assert code == 3
     assert json.loads(out)["status"] == "none"
+
+
+def test_imports_are_frozen_and_collections_go_on_whatever_happens_in_them() -> None:
+    before = gc.get_freeze_count()
+    with pytest.raises(ImportError), cli._importing():
+        raise ImportError
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > before
+    with cli._importing():
+        assert not gc.isenabled()
