@@ -82,6 +82,7 @@ COUNTERS: Final = (
     "rest_weight_minute",
     "rest_errors",
     "connects",
+    "connects_minute",
     "disconnects",
     "renewals",
     "stalls",

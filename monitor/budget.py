@@ -103,6 +103,15 @@ class _Window:
         self.entries.append((now_ms, amount))
         self.spent += amount
 
+    def remember(self, amount: int, at_ms: float, now_ms: float) -> None:
+        """Count what another service of this address had spent within the minute up to `at_ms`.
+
+        Not what is of another time: the exchange may be another one by now.
+        """
+        if amount > 0 and now_ms - WINDOW_MS < at_ms <= now_ms:
+            self.entries.appendleft((at_ms, amount))
+            self.spent += amount
+
     def ready_ms(self, amount: int, limit: int, now_ms: float) -> float:
         """Earliest time at which `amount` fits under `limit`, if nothing else is spent."""
         excess = self.spent + amount - limit
@@ -164,13 +173,8 @@ class WeightBudget:
         return extra
 
     def remember(self, weight: int, at_ms: float, now_ms: float) -> None:
-        """Count what another service of this address had spent within the minute up to `at_ms`.
-
-        Not what is of another time: the exchange may be another one by now.
-        """
-        if weight > 0 and now_ms - WINDOW_MS < at_ms <= now_ms:
-            self._window.entries.appendleft((at_ms, weight))
-            self._window.spent += weight
+        """Count what another service of this address had spent within the minute up to `at_ms`."""
+        self._window.remember(weight, at_ms, now_ms)
 
     def pause(self, until_ms: float) -> None:
         """Let nothing through before `until_ms`: the exchange has said that it is too much."""
@@ -226,8 +230,9 @@ class ConnectionBudget:
         self, at_once: int = CONNECTIONS_AT_ONCE, per_minute: int = CONNECTIONS_PER_MINUTE
     ) -> None:
         self.at_once = at_once
+        self.per_minute = per_minute
         self.open = 0
-        self._attempts = MessageBudget(per_minute)
+        self._window = _Window()
 
     def reserve(self, now_ms: float) -> float | None:
         """Count a new socket if it fits now; as `WeightBudget.reserve`.
@@ -236,10 +241,21 @@ class ConnectionBudget:
         """
         if self.open >= self.at_once:
             return None
-        ready = self._attempts.reserve(now_ms)
+        self._window.forget(now_ms)
+        ready = self._window.ready_ms(1, self.per_minute, now_ms)
         if ready <= now_ms:
+            self._window.add(1, now_ms)
             self.open += 1
         return ready
+
+    def remember(self, sockets: int, at_ms: float, now_ms: float) -> None:
+        """Count what another service of this address had opened within the minute up to `at_ms`."""
+        self._window.remember(sockets, at_ms, now_ms)
+
+    def spent(self, now_ms: float) -> int:
+        """Sockets opened within the last minute, or tried to."""
+        self._window.forget(now_ms)
+        return self._window.spent
 
     def release(self) -> None:
         """A socket that was reserved is closed, or was never opened."""

@@ -58,7 +58,15 @@ class Family(NamedTuple):
 
 
 _GAUGES: Final = frozenset(
-    {"rest_weight_minute", "delisted", "sockets", "on_two_sockets", "lag_p50_ms", "lag_p99_ms"}
+    {
+        "rest_weight_minute",
+        "connects_minute",
+        "delisted",
+        "sockets",
+        "on_two_sockets",
+        "lag_p50_ms",
+        "lag_p99_ms",
+    }
 )
 """The counters that say how it is now; all others only grow while a service lives."""
 
@@ -90,6 +98,7 @@ _COUNTED: Final = {
     "rest_weight_minute": "REST weight spent within the last minute; the exchange allows 1200",
     "rest_errors": "REST requests given up",
     "connects": "sockets opened",
+    "connects_minute": "sockets opened within the last minute, or tried to; the exchange allows 30",
     "disconnects": "sockets ended, for whatever reason",
     "renewals": "sockets replaced before the exchange would have ended them",
     "stalls": "streams that fell silent against evidence and were subscribed anew",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import numpy as np
@@ -35,6 +35,7 @@ from .settings import Settings
 __all__ = [
     "HEARTBEAT_S",
     "Interim",
+    "Spending",
     "compute_fresh",
     "give_up",
     "hold",
@@ -91,19 +92,31 @@ def kept_names(name: str, source: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(series[name] for series in document["series"] for name in ("name", "alias"))
 
 
-def last_spending(name: str, source: Mapping[str, Any]) -> tuple[int, float]:
-    """REST weight that the last service on this store of `source` spent in its last minute; when.
+class Spending(NamedTuple):
+    """What a service asked of the exchange within the minute up to `at_ms`, by its clock."""
+
+    weight: int = 0
+    sockets: int = 0
+    at_ms: float = 0.0
+
+
+def last_spending(name: str, source: Mapping[str, Any]) -> Spending:
+    """What the last service on this store of `source` spent; nothing without one.
 
     The exchange counts by address, and does not know that it is another process by now.
     """
     try:
         with ringbuf.attach(name) as store:
             if store.source == source:
-                weight = store.health()["counters"].get("rest_weight_minute", 0)
-                return weight, float(store.live()["clock_ms"])
+                counters = store.health()["counters"]
+                return Spending(
+                    counters.get("rest_weight_minute", 0),
+                    counters.get("connects_minute", 0),
+                    float(store.live()["clock_ms"]),
+                )
     except RingbufError:
         pass
-    return 0, 0.0
+    return Spending()
 
 
 def hold(settings: Settings) -> Writer | None:

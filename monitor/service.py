@@ -21,7 +21,7 @@ from indicators import Plan
 
 from .archive.available import require
 from .backoff import delays
-from .budget import WeightBudget
+from .budget import ConnectionBudget, WeightBudget
 from .checking import within_subscriptions
 from .clock import ExchangeClock
 from .errors import ProtocolError, RestError
@@ -125,6 +125,13 @@ async def _serve(settings: Settings, stats: Plan) -> bool:
     """Serve until cancelled; True if the store was lost on the way, and there is to be another."""
     clock = ExchangeClock()
     weights = WeightBudget(settings.rest_weight, settings.rest_burst)
+    connections = ConnectionBudget()
+
+    def remember(source: dict[str, Any]) -> None:
+        spent, now_ms = last_spending(settings.segment, source), clock.now_ms()
+        weights.remember(spent.weight, spent.at_ms, now_ms)
+        connections.remember(spent.sockets, spent.at_ms, now_ms)
+
     async with anyio.create_task_group() as tasks:
         with ExitStack() as stack:
             if settings.metrics_file is not None:
@@ -137,13 +144,7 @@ async def _serve(settings: Settings, stats: Plan) -> bool:
             # Few attempts: what does not answer is told at once, and tried again all the same.
             async with InfoClient(settings.api_url, weights, clock, attempts=2) as client:
                 embedded, markets, beacon = await _meet(
-                    settings,
-                    client,
-                    clock,
-                    lambda source: weights.remember(
-                        *last_spending(settings.segment, source), clock.now_ms()
-                    ),
-                    interim.begin,
+                    settings, client, clock, remember, interim.begin
                 )
             within_subscriptions(settings, markets)
             # Only now: what is wrong with the settings is told before anybody waits for a compiler.
@@ -171,6 +172,7 @@ async def _serve(settings: Settings, stats: Plan) -> bool:
                     client,
                     clock,
                     weights,
+                    connections,
                     beacon,
                     # With an archive, the store itself says which markets are to be asked for.
                     deeper=opening.deeper and archiving is None,

@@ -87,6 +87,7 @@ class Service:
         client: InfoClient,
         clock: ExchangeClock,
         weights: WeightBudget,
+        connections: ConnectionBudget,
         beacon: str,
         *,
         deeper: bool = False,
@@ -99,6 +100,7 @@ class Service:
         self._client = client
         self._clock = clock
         self._weights = weights
+        self._connections = connections
         self._beacon = beacon
         coins = [market.coin for market in markets]
         self.engine = Engine(writer, stats, coins, grace_ms=settings.grace_ms, deeper=deeper)
@@ -190,7 +192,6 @@ class Service:
             self._asking.close()
 
     async def _side_by_side(self) -> None:
-        connections = ConnectionBudget()
         messages = MessageBudget()
         subscriptions = SubscriptionBudget(self._settings.subscriptions)
         shares = await self._shares()
@@ -203,7 +204,7 @@ class Service:
                 self._beacon,
                 self,
                 self._clock,
-                connections=connections,
+                connections=self._connections,
                 messages=messages,
                 subscriptions=subscriptions,
                 before=self._same_source or self._before_socket,
@@ -348,6 +349,7 @@ class Service:
         counters["rest_requests"] = self._client.requests
         counters["rest_weight"] = self._weights.total
         counters["rest_weight_minute"] = self._weights.spent(self._clock.now_ms())
+        counters["connects_minute"] = self._connections.spent(self._clock.now_ms())
         counters["sockets"] = counters["connects"] - counters["disconnects"]
         counters["on_two_sockets"] = sum(len(ledger.streams) > 1 for ledger in ledgers)
         counters["delisted"] = sum(ledger.delisted for ledger in ledgers)

@@ -187,6 +187,16 @@ def test_what_another_service_spent_a_moment_ago_counts_until_its_minute_is_over
     assert weights.total == 50, "it is not ours"
 
 
+def test_sockets_that_another_service_opened_a_moment_ago_count_and_are_not_open() -> None:
+    sockets = ConnectionBudget(at_once=9, per_minute=10)
+    sockets.remember(8, 100_000.0, 110_000.0)
+    assert sockets.open == 0
+    assert [sockets.reserve(110_000.0) for _ in range(2)] == [110_000.0] * 2
+    assert sockets.reserve(110_000.0) == 100_000.0 + WINDOW_MS
+    assert sockets.spent(110_000.0) == 10
+    assert sockets.spent(100_000.0 + WINDOW_MS) == 2
+
+
 @pytest.mark.parametrize("at_ms", [0.0, 110_000.0 - WINDOW_MS, 110_001.0])
 def test_what_was_spent_at_another_time_does_not_count(at_ms: float) -> None:
     weights = WeightBudget(300, 500)

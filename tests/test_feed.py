@@ -181,7 +181,7 @@ class Bench:
 
     @property
     def attempts(self) -> int:
-        return self.connections._attempts.spent(self.clock.now_ms())
+        return self.connections.spent(self.clock.now_ms())
 
     def connection(self, url: str, coins: tuple[str, ...], timing: Timing) -> Connection:
         return Connection(

@@ -97,20 +97,21 @@ def test_a_second_life_knows_what_the_first_one_spent_within_the_minute(segment_
     async def main() -> None:
         async with serve(config(rate=1.0)) as running:
             settings = settings_of(segment_name, urls_of(running))
-            spent: list[int] = []
+            weights, sockets = [0], [0]
 
             async def body(store: ringbuf.Store) -> None:
-                def minute() -> int:
-                    counters: dict[str, int] = store.health()["counters"]
-                    return counters["rest_weight_minute"]
+                def minute(of: str) -> int:
+                    return int(store.health()["counters"][of])
 
-                least = spent[-1] if spent else 0
-                await until(lambda: minute() > least + 60)  # its own greeting, and market lists
-                spent.append(minute())
+                # Its own greeting and market lists; its own two sockets.
+                await until(lambda: minute("rest_weight_minute") > weights[-1] + 60)
+                await until(lambda: minute("connects_minute") == sockets[-1] + 2)
+                weights.append(minute("rest_weight_minute"))
+                sockets.append(minute("connects_minute"))
 
-            for _ in range(3):
+            for _ in range(2):
                 await lived(settings, body=body)
-            assert spent == sorted(spent)
+            assert sockets == [0, 2, 4]
 
     limited(main)
 

@@ -24,7 +24,7 @@ import pytest
 import ringbuf
 from indicators import UnknownStat, plan
 from monitor import service, serving
-from monitor.budget import WeightBudget
+from monitor.budget import ConnectionBudget, WeightBudget
 from monitor.clock import ExchangeClock
 from monitor.errors import DelistedMarket, SettingsError, SourceChanged, UnknownMarket
 from monitor.exchange import Closing, ExchangeConfig, Market, Running, Session, World, serve
@@ -598,7 +598,15 @@ class Bench:
         self.writer = in_memory(spec_of(settings, markets, stats, source_of(settings, None)))
         client = InfoClient(settings.api_url, weights, self.clock)
         self.service = Service(
-            settings, markets, stats, self.writer, client, self.clock, weights, "BTC"
+            settings,
+            markets,
+            stats,
+            self.writer,
+            client,
+            self.clock,
+            weights,
+            ConnectionBudget(),
+            "BTC",
         )
 
     @property
