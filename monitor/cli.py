@@ -6,7 +6,6 @@ compiler. Whatever a person can mend is one line on stderr and exit code 2; a bu
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from . import __version__
+from . import __version__, imports
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -75,22 +74,6 @@ def _load(**overrides: object) -> Settings:
     return settings
 
 
-@contextmanager
-def _importing() -> Iterator[None]:
-    """Import without the garbage collector, which would go through all of it again and again.
-
-    What modules are made of stays until the end: it is frozen, and no later collection looks at it.
-    Without this a start on a store takes about half as long again, and each full collection later
-    stops the service for tens of milliseconds.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
 def _serve(task: Callable[[], object]) -> None:
     """Run an anyio task with the errors of `_plain_errors`."""
     import anyio
@@ -108,7 +91,7 @@ def run() -> None:
     import functools
 
     with _plain_errors():
-        with _importing():
+        with imports.frozen():
             settings = _load()
             from monitor import compiled
 
@@ -150,7 +133,7 @@ def exchange(
     """Run the embedded exchange alone. Prints its URLs when it is ready; prices are invented."""
     import functools
 
-    with _importing():
+    with imports.frozen():
         from monitor.exchange import FAULTS, ExchangeConfig, parse_faults
 
     if list_faults:

@@ -294,13 +294,3 @@ def test_status_without_a_store_is_3_and_says_what_to_do(
     code, out, _ = call("status", "--format", "json")
     assert code == 3
     assert json.loads(out)["status"] == "none"
-
-
-def test_imports_are_frozen_and_collections_go_on_whatever_happens_in_them() -> None:
-    before = gc.get_freeze_count()
-    with pytest.raises(ImportError), cli._importing():
-        raise ImportError
-    assert gc.isenabled()
-    assert gc.get_freeze_count() > before
-    with cli._importing():
-        assert not gc.isenabled()

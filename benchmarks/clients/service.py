@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import anyio
 
-from monitor import compiled
+from monitor import compiled, imports
 
-compiled.keep_cache()
+with imports.frozen():
+    compiled.keep_cache()  # before: what is compiled looks for it
 
-from monitor import asking, logs, service  # noqa: E402 - numba's cache folder is to be set before
-from monitor.budget import WeightBudget  # noqa: E402
-from monitor.settings import Settings  # noqa: E402
+    from monitor import asking, logs, service
+    from monitor.budget import WeightBudget
+    from monitor.settings import Settings
 
 __all__: list[str] = []
 

@@ -1,0 +1,26 @@
+"""Importing what a long-lived process consists of."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["frozen"]
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Import in this block: without the garbage collector, which would go through all of it again
+    and again.
+
+    What modules are made of stays until the end: it is frozen, and no later collection looks at it.
+    Without this a start on a store takes about half as long again, and each full collection later
+    stops the service for tens of milliseconds.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
