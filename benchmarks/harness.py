@@ -67,8 +67,16 @@ def measured(
 
 
 def environment(settings: Mapping[str, object] | None = None) -> dict[str, str]:
-    """Ours without anybody's settings, and with these: ``{"segment": …}`` is MONITOR_SEGMENT."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MONITOR_")}
+    """Ours without anybody's settings, and with these: ``{"segment": …}`` is MONITOR_SEGMENT.
+
+    Bytecode is kept, as an installed package's is: else a checkout's modules would be compiled
+    from their source at each start, their peers' not.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MONITOR_") and name != "PYTHONDONTWRITEBYTECODE"
+    }
     kept |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     return kept | {f"MONITOR_{name.upper()}": str(v) for name, v in (settings or {}).items()}
 

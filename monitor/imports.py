@@ -15,8 +15,8 @@ def frozen() -> Iterator[None]:
     and again.
 
     What modules are made of stays until the end: it is frozen, and no later collection looks at it.
-    Without this a start on a store takes about half as long again, and each full collection later
-    stops the service for tens of milliseconds.
+    Without this a service needs about a tenth more time until it serves, and each full collection
+    later stops it for tens of milliseconds.
     """
     gc.disable()
     try:

@@ -52,8 +52,9 @@ def until(condition: Any, process: subprocess.Popen[bytes]) -> None:
 
 
 def start(settings: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A service with these settings."""
-    return subprocess.Popen([*MONITOR, "run"], env={**os.environ, **settings})
+    """A service with these settings, its bytecode kept, as an installed one's is."""
+    kept = {"PYTHONDONTWRITEBYTECODE": ""}
+    return subprocess.Popen([*MONITOR, "run"], env={**os.environ, **kept, **settings})
 
 
 def once(
