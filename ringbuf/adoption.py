@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from . import layout, segment
+from . import kernels, layout, segment
 from .check import ahead_of_its_clock, check_outline
 from .errors import DAMAGES, LayoutError, NotAStore, NotReplaced, StoreRefused
 from .header import Header
@@ -242,8 +242,7 @@ def _adopt(
         writer = Writer(spec, geometry, memory, segment.take(found.path, spec.name))
         try:
             writer.begin_life()
-            # A death may have left one uncounted, and a reader may have slept over all of it.
-            writer.controls[:, WORD["rewinds"]] += 1
+            _unsettle(writer)
             repaired = repair(writer, mender)
             os.fchmod(descriptor, mode)
             segment.keep_names(found.path, spec.name)
@@ -252,6 +251,19 @@ def _adopt(
             raise
     writer.publish()
     return writer, Opening("adopted", _with_rows(writer), repaired)
+
+
+def _unsettle(writer: Writer) -> None:
+    """Let readers that were attached all along look again at what they have found out.
+
+    A death may have left a change that no word tells of yet, such as a run's new start, and a
+    reader may have slept over all of it.
+    """
+    controls = writer.controls
+    controls[:, WORD["rewinds"]] += 1
+    at_rest = controls[:, WORD["sequence"]] & 1 == 0
+    controls[at_rest, WORD["sequence"]] += 2
+    kernels.settle()  # SYNC: before any row is changed
 
 
 def _mark(writer: Writer, status: int) -> None:

@@ -127,11 +127,12 @@ class Attachment:
         """Has another segment taken the store's name? Then nothing is written here any more.
 
         Not only by its own word: a writer that died between its swap and saying so did not say it.
+        What has the name may be hidden from this user: that is a store of another mode.
         """
         if self.live["retired"][0]:
             return True
         path = segment.path_of(self.name)
-        return not segment.leads_to(path, self.inode) and segment.is_ours(path) is True
+        return not segment.leads_to(path, self.inode) and segment.is_ours(path, hidden=True) is True
 
     def watch(self, look: Callable[[], Any], attached: Any) -> Watch:
         """A watch of what `look` sees of this store; it saw `attached` when that was attached."""

@@ -214,18 +214,21 @@ def name_holder(name: str) -> int | None:
     """The pid of who holds the store's name just now (-1: it did not say); None for nobody.
 
     For those who may not sleep in `name_lock` until it is free. A lock that is not ours to open
-    (another user's, a symbolic link) counts as held: we could not take it either, and whoever
-    asks from time to time goes on until it is gone.
+    (another user's), or no file at all (a link, a FIFO, a folder) counts as held: we could not take
+    it either, and whoever asks from time to time goes on until it is gone.
     """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(_lock_path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(_lock_path(name), flags)
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO):
             return -1
         raise
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return -1
         return None if _flocked(descriptor) else _said_pid(descriptor)
     finally:
         os.close(descriptor)
@@ -233,14 +236,19 @@ def name_holder(name: str) -> int | None:
 
 def _made(path: Path, flags: int, name: str, size: int) -> int:
     """A descriptor of a file that is made if need be. Raises NoSpace, NotAStore."""
+    strange = NotAStore(path.name, "a folder, a link, a FIFO or a socket", "a file of ours")
     try:
-        return os.open(path, flags, 0o600)
+        descriptor = os.open(path, flags | os.O_NONBLOCK, 0o600)
     except OSError as error:
         if error.errno in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
-            raise NotAStore(path.name, "a folder, a link or a FIFO", "a file of ours") from None
+            raise strange from None
         if error.errno in (errno.ENOSPC, errno.ENOMEM):
             raise NoSpace(name, size, *free_space(), of_files=True) from None
         raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise strange
+    return descriptor
 
 
 def _lock_path(name: str) -> Path:
@@ -348,12 +356,17 @@ def leads_to(path: Path, inode: int) -> bool:
         return False
 
 
-def is_ours(path: Path) -> bool | None:
-    """Does `path` lead to a segment of this library, in whatever state? None: to nothing at all."""
+def is_ours(path: Path, *, hidden: bool = False) -> bool | None:
+    """Does `path` lead to a segment of this library, in whatever state? None: to nothing at all.
+
+    hidden: the answer where there is a file that this user may not read.
+    """
     try:
         descriptor = open_to_look(path, path.name)
     except FileNotFoundError:
         return False if path.is_symlink() else None
+    except PermissionError:
+        return hidden
     except (OSError, NotAStore):
         return False
     try:

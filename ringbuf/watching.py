@@ -87,6 +87,7 @@ class Watch:
         self._attached = attached, False
         self._replaced = replaced
         self._ended = False
+        self._looked = time.monotonic()
         self._sleeper = sleeper
         self._seen: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
@@ -100,16 +101,23 @@ class Watch:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             published = int(self._word[0])
-            now = self._look(), self._ended
+            now = self._look(), self._has_ended()
             if now != self._seen.get(who, self._attached):
                 self._seen[who] = now
                 return True
             left = math.inf if deadline is None else max(0.0, deadline - time.monotonic())
             if not waiting.wait(self._word, published, min(left, LOOK_S)):
-                ends = not self._ended and self._replaced()
-                self._ended = self._ended or ends
-                if left <= LOOK_S and not ends:
+                _, ended = now
+                if left <= LOOK_S and self._has_ended() == ended:
                     return False
+
+    def _has_ended(self) -> bool:
+        """Has the store been replaced without a word? Looked up every `LOOK_S`, whoever asks."""
+        now = time.monotonic()
+        if not self._ended and now - self._looked >= LOOK_S:
+            self._looked = now
+            self._ended = self._replaced()
+        return self._ended
 
     async def wait_async(self, timeout: float | None) -> bool:
         """The same in an asyncio task, without a hand on its loop.
@@ -128,7 +136,7 @@ class Watch:
         await asyncio.sleep(0)
         while True:
             published = int(self._word[0])
-            now = self._look(), self._ended
+            now = self._look(), self._has_ended()
             if now != seen:
                 self._seen[who] = self._seen[thread] = now
                 return True
@@ -143,8 +151,6 @@ class Watch:
             finally:
                 self._sleeper.drop(future)
                 timer.cancel()
-            if int(self._word[0]) == published:
-                self._ended = self._ended or self._replaced()
 
 
 class Sleeper:

@@ -550,3 +550,22 @@ def test_who_dies_before_it_tells_the_time_leaves_a_store_that_is_adopted(
     writer, opening = open_store(spec(segment_name))
     writer.close()
     assert opening.how == "adopted"
+
+
+def test_who_read_before_a_death_that_moved_the_run_s_start_looks_again_after_it(
+    segment_name: str,
+) -> None:
+    """`clear_ahead` dies behind its first store: nobody tells readers of the new start."""
+    writer = filled(create(spec(segment_name, history=400)), 1000, 1199)
+    capacity = writer.geometry.capacity
+    grid = 1000 + capacity - 2
+    put(writer, grid, series=1)
+    with ringbuf.attach(segment_name) as reader:
+        assert bars(reader["a"])[0] == 1000, "its place is remembered until something changes"
+        writer.controls[0, WORD["start"]] = grid + 3 - capacity
+        writer.disown()
+        successor, opening = open_store(spec(segment_name, history=400))
+        with successor:
+            assert (opening.how, opening.repaired) == ("adopted", 0)
+            successor.advance(grid + 1)
+            assert bars(reader["a"]) == list(range(1001, 1200))

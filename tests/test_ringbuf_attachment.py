@@ -6,6 +6,8 @@ import copy
 import gc
 import multiprocessing
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -19,7 +21,7 @@ import pytest
 
 import ringbuf
 from reader_kit import row, spec, whole
-from ringbuf import errors, layout, ownership, watching
+from ringbuf import errors, layout, ownership, segment, watching
 from ringbuf.writer import Writer, create
 
 LIMIT_S = 60
@@ -221,3 +223,32 @@ def test_an_error_comes_back_from_another_process_as_it_is(error: Exception) -> 
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert vars(again).keys() == vars(error).keys()
+
+
+def test_a_name_that_leads_to_what_this_user_may_not_read_is_another_store_s(
+    made: Writer, segment_name: str
+) -> None:
+    """A service of another mode: its readers of before are told, and may not attach."""
+    code = (
+        "import os, sys, ringbuf\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"  # root may read everything
+        "store = ringbuf.attach(sys.argv[1])\n"
+        "print(store.retired, flush=True)\n"
+        "sys.stdin.readline()\n"
+        "print(store.retired, flush=True)\n"
+    )
+    path = segment.path_of(segment_name)
+    path.chmod(0o644)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, segment_name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "False\n"
+        with create(spec(f"{segment_name}.new")) as other:
+            hidden = segment.path_of(other.spec.name)
+            hidden.chmod(0)
+            hidden.rename(path)
+            assert child.communicate("\n", LIMIT_S)[0] == "True\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -324,6 +325,28 @@ def test_a_lock_that_is_not_ours_to_open_counts_as_held(segment_name: str) -> No
         assert said.stdout == "-1\n", said.stderr
     finally:
         lock.unlink()
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, _socket])
+def test_what_is_no_file_at_the_lock_s_name_is_told_and_nobody_waits_for_it(
+    segment_name: str, make: Callable[[Path], None]
+) -> None:
+    lock = segment.path_of(segment_name).with_name(f"{segment_name}.lock")
+    make(lock)
+    try:
+        assert segment.name_holder(segment_name) == -1
+        with (
+            pytest.raises(NotAStore, match="a FIFO or a socket, expected a file of ours"),
+            segment.name_lock(segment_name),
+        ):
+            pass
+    finally:
+        (lock.rmdir if lock.is_dir() else lock.unlink)()
 
 
 def test_the_name_lock_follows_no_link_that_a_stranger_put_there(

@@ -474,3 +474,31 @@ def test_a_service_that_died_in_its_swap_retires_the_store_all_the_same(
         assert (told, store.retired) == ([True], True)
         told += [_waits(store, 0.1)[way]() for _ in range(2)]
     assert told == [True, True, False], "each thread is told once"
+
+
+@pytest.mark.parametrize("way", ["a time-out of wait", "a time-out of wait_async", "cancelled"])
+def test_so_is_one_who_never_waits_for_as_long_as_a_look_takes(
+    made: Writer, store: ringbuf.Store, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "LOOK_S", 0.2)
+    monkeypatch.setattr(Writer, "retire", lambda _self: None)
+    made.disown()
+    changed = StoreSpec(made.spec.name, made.spec.series, COLUMNS, 7, 60_000)
+
+    async def awaits() -> bool:
+        if way != "cancelled":
+            return await store.wait_async(0.01)
+        with anyio.move_on_after(0.01):
+            return await store.wait_async()
+        return False
+
+    async def poll() -> None:
+        while not (store.wait(0.01) if way == "a time-out of wait" else await awaits()):
+            pass
+
+    async def main() -> None:
+        with anyio.fail_after(LIMIT_S):
+            await poll()
+
+    with open_store(changed)[0]:
+        anyio.run(main)
