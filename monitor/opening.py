@@ -22,7 +22,7 @@ from ringbuf import layout, segment
 from ringbuf.adoption import Opening, found_document, open_store, take_over
 from ringbuf.errors import NameHeld, RingbufError
 from ringbuf.layout import WORD
-from ringbuf.rescue import rescue
+from ringbuf.rescue import is_kept, rescue
 from ringbuf.spec import StoreSpec
 from ringbuf.writer import Writer
 
@@ -41,6 +41,7 @@ __all__ = [
     "hold",
     "kept_names",
     "last_spending",
+    "leave",
     "name_is_free",
     "open_for",
 ]
@@ -73,12 +74,25 @@ def give_up(writer: Writer) -> None:
             "its rows go on in a new segment, readers learn of it" if saved else "its rows are lost"
         )
     except (RingbufError, OSError) as error:
-        outcome = f"its rows are lost: {error}"
+        rows = "kept for the next start" if is_kept(writer) else "lost"
+        outcome = f"its rows are {rows}: {error}"
     log.error(
         "store %s has lost its names (removed by hand, or by systemd's RemoveIPC at a logout): %s",
         writer.spec.name,
         outcome,
     )
+
+
+def leave(writer: Writer) -> bool:
+    """The last step with a store, whatever ends it: one that has lost its names is given up.
+
+    systemd's RemoveIPC takes them at about the moment at which it ends the service. False if that
+    was so.
+    """
+    lost = not writer.restore_name() and writer.nameless
+    if lost:
+        give_up(writer)
+    return not lost
 
 
 def kept_names(name: str, source: Mapping[str, Any]) -> frozenset[str]:
@@ -166,14 +180,12 @@ class Interim:
         """The writer, for whoever goes on with the store; None where nothing was taken over."""
         self._scope.cancel()
         writer, self._writer = self._writer, None
-        if writer is not None and not writer.restore_name() and writer.nameless:
-            give_up(writer)
-            return None
-        return writer
+        return writer if writer is not None and leave(writer) else None
 
     def close(self) -> None:
         """Where nobody goes on with it, the store is stopped."""
         if self._writer is not None:
+            leave(self._writer)
             self._writer.close()
 
     async def _beat(self, writer: Writer, scope: anyio.CancelScope) -> None:

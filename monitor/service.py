@@ -27,7 +27,7 @@ from .clock import ExchangeClock
 from .errors import ProtocolError, RestError
 from .markets import Market, resolve
 from .metrics import Exporter, ready
-from .opening import Interim, give_up, kept_names, last_spending, name_is_free, open_for
+from .opening import Interim, kept_names, last_spending, leave, name_is_free, open_for
 from .rest import InfoClient
 from .serving import BEACON, Service, greet
 from .settings import Settings
@@ -161,6 +161,7 @@ async def _serve(settings: Settings, stats: Plan) -> bool:
                 stack.callback(held.close)
             writer, opening = open_for(settings, spec, stats, held)
             stack.enter_context(writer)
+            stack.callback(leave, writer)
             if archiving is not None:
                 await archiving.fill(writer, stats, clock)
             async with InfoClient(settings.api_url, weights, clock) as client:
@@ -179,7 +180,5 @@ async def _serve(settings: Settings, stats: Plan) -> bool:
                     archiving=archiving,
                 )
                 await service.run()
-            if service.nameless:
-                give_up(writer)
         tasks.cancel_scope.cancel()
     return service.nameless

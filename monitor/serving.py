@@ -336,6 +336,14 @@ class Service:
             elif writer.nameless:
                 self.nameless = True
                 all_of_it.cancel()
+            elif not writer.named and not writer.restore_name():
+                self._notes.log(
+                    "unnamed",
+                    logging.WARNING,
+                    "the name %s was unlinked and cannot be put back: nobody can attach until "
+                    "/dev/shm has room for another file (df -i /dev/shm)",
+                    writer.spec.name,
+                )
             self._measure()
             writer.counters[: len(names)] = [counters[name] for name in names]
             self._tell_notes()

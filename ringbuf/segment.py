@@ -39,6 +39,7 @@ __all__ = [
     "DIRECTORY",
     "PATIENCE_S",
     "aside_path",
+    "can_be_restored",
     "close",
     "free_space",
     "is_held",
@@ -301,24 +302,36 @@ def is_held(descriptor: int) -> bool:
 def publish(temporary: Path, name: str) -> None:
     """Give a finished segment its two names; whatever had them before loses them."""
     temporary.replace(keep_path(name))
-    link = path_of(name).with_name(f"{name}~link")
-    link.unlink(missing_ok=True)
-    os.link(keep_path(name), link)
-    link.replace(path_of(name))
+    _lead(path_of(name), keep_path(name), name)
 
 
 def keep_names(path: Path, name: str) -> None:
     """Let both names lead to the segment that `path`, one of them, leads to already.
 
-    To be called under `name_lock`. Whatever had the other name loses it.
+    To be called under `name_lock`. Whatever had the other name loses it. Raises NoSpace where the
+    public name cannot be made; without its second link a store can do until there is room for one.
     """
     inode = path.stat().st_ino
     for other in (keep_path(name), path_of(name)):
         if not leads_to(other, inode):
-            link = path_of(name).with_name(f"{name}~link")
-            link.unlink(missing_ok=True)
-            os.link(path, link)
-            link.replace(other)
+            try:
+                _lead(other, path, name)
+            except NoSpace:
+                if other == path_of(name):
+                    raise
+
+
+def _lead(name_path: Path, path: Path, name: str) -> None:
+    """Let `name_path` lead to where `path` does; whatever had it before loses it."""
+    link = path_of(name).with_name(f"{name}~link")
+    link.unlink(missing_ok=True)
+    try:
+        os.link(path, link)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.ENOMEM):
+            raise
+        raise NoSpace(name, 0, *free_space(), of_files=True) from None
+    link.replace(name_path)
 
 
 def restore(name: str, inode: int) -> bool:
@@ -373,6 +386,11 @@ def is_ours(path: Path, *, hidden: bool = False) -> bool | None:
         return os.pread(descriptor, len(MAGIC), 0) == MAGIC
     finally:
         os.close(descriptor)
+
+
+def can_be_restored(name: str, inode: int) -> bool:
+    """Has the store of this `inode` its second link, and no other store the public name?"""
+    return leads_to(keep_path(name), inode) and is_ours(path_of(name)) is not True
 
 
 def is_usurped(name: str, inode: int) -> bool:

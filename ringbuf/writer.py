@@ -136,15 +136,18 @@ class Writer:
         return self._life is not None and segment.restore(self.spec.name, self.inode)
 
     @property
-    def nameless(self) -> bool:
-        """Does the store's name lead elsewhere or nowhere, so that nobody can attach any more?
+    def named(self) -> bool:
+        """Does the store's name lead to this segment?"""
+        return self._life is None or segment.leads_to(segment.path_of(self.spec.name), self.inode)
 
-        Asked after `restore_name`, it means that the name could not be put back: see `rescue`. Not
-        where it is `usurped`: that passes.
+    @property
+    def nameless(self) -> bool:
+        """Can nobody attach to this segment any more, and never again? See `rescue`.
+
+        Not while its second link is there: from that the name is put back as soon as it can be,
+        unless another store of this library has it by now.
         """
-        path = segment.path_of(self.spec.name)
-        named = self._life is None or segment.leads_to(path, self.inode)
-        return not named and not self.usurped
+        return not self.named and not segment.can_be_restored(self.spec.name, self.inode)
 
     @property
     def usurped(self) -> bool:

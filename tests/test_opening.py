@@ -381,6 +381,34 @@ def test_one_that_loses_its_names_while_it_is_held_is_found_again(segment_name: 
     limited(main)
 
 
+def test_names_that_are_gone_when_it_ends_cost_no_rows(segment_name: str) -> None:
+    """The names that RemoveIPC takes go at about the time of the signal that ends the service."""
+
+    async def main() -> None:
+        async with serve(config(rate=1.0)) as running:
+            settings = settings_of(segment_name, urls_of(running))
+            rows: list[Any] = []
+
+            async def body(store: ringbuf.Store) -> None:
+                rows.append(store["BTC"].snapshot(closed=True)["time"][-50:])
+                segment.unlink(segment_name)  # no turn of the loop from here to the end
+
+            await lived(settings, body=body)
+            with ringbuf.attach(segment_name) as left:
+                assert not left.alive
+                assert np.isin(rows[0], left["BTC"]["time"]).all()
+            async with anyio.create_task_group() as tasks:
+                interim = Interim(settings, tasks)
+                interim.begin()
+                segment.unlink(segment_name)
+                interim.close()
+                tasks.cancel_scope.cancel()
+            with ringbuf.attach(segment_name) as left:
+                assert np.isin(rows[0], left["BTC"]["time"]).all()
+
+    limited(main)
+
+
 def test_without_a_store_there_is_nothing_to_hold_and_nothing_is_kept(segment_name: str) -> None:
     settings = settings_of(segment_name)
     assert hold(settings) is None

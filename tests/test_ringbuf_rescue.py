@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from test_ringbuf_adoption import filled, put, spec
 import ringbuf
 from ringbuf import NotReplaced, ownership, segment
 from ringbuf.adoption import open_store
-from ringbuf.rescue import rescue
+from ringbuf.rescue import is_kept, rescue
 from ringbuf.writer import Writer, create
 
 
@@ -135,15 +136,17 @@ def test_a_name_that_stays_somebody_else_s_costs_the_rows_and_nothing_else(
         assert not reader.alive
 
 
-def test_what_has_taken_the_name_meanwhile_is_left_alone(segment_name: str) -> None:
+def test_what_has_taken_both_names_meanwhile_is_left_alone(segment_name: str) -> None:
     writer = without_names(segment_name)
-    strange = segment.path_of(segment_name)
-    strange.write_bytes(b"somebody's")
+    strange = segment.path_of(segment_name), segment.keep_path(segment_name)
+    for each in strange:
+        each.write_bytes(b"somebody's")
     with pytest.raises(NotReplaced, match="found 10 bytes"):
         open_store(spec(segment_name))
     assert not rescue(writer)
-    assert strange.read_bytes() == b"somebody's"
-    strange.unlink()
+    for each in strange:
+        assert each.read_bytes() == b"somebody's"
+        each.unlink()
 
 
 def test_a_second_writer_that_began_beside_it_keeps_what_it_has(segment_name: str) -> None:
@@ -198,6 +201,72 @@ def test_what_is_no_store_has_the_name_for_a_while_only(
         assert public.samefile(segment.keep_path(segment_name))
     writer.close()
     ownership.remove(segment_name)
+
+
+def test_while_the_second_link_is_there_nothing_is_given_up(segment_name: str) -> None:
+    """Unlinked a moment after `restore_name`, or without room for another name."""
+    writer = filled(create(spec(segment_name)))
+    segment.path_of(segment_name).unlink()
+    assert (writer.named, writer.nameless) == (False, False)
+    assert writer.restore_name()
+    assert writer.named
+    writer.close()
+
+
+def test_what_cannot_be_copied_is_not_retired_where_it_is_kept(
+    segment_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "PATIENCE_S", 0.01)
+    writer = filled(create(spec(segment_name)))
+    with ringbuf.attach(segment_name) as reader:
+        segment.path_of(segment_name).unlink()
+        with segment.name_lock(segment_name), pytest.raises(ringbuf.NameHeld):
+            rescue(writer)
+        assert is_kept(writer)
+        assert not reader.retired
+        successor, opening = open_store(spec(segment_name))
+        with successor:
+            assert (opening.how, opening.kept) == ("adopted", 1)
+            assert reader.alive
+
+
+@pytest.mark.parametrize("taken", ["", ".keep"])
+def test_where_a_file_has_one_of_the_names_the_copy_gets_the_other(
+    segment_name: str, taken: str
+) -> None:
+    writer = without_names(segment_name)
+    strange = segment.path_of(segment_name).with_name(f"{segment_name}{taken}")
+    strange.write_bytes(b"somebody's")
+    assert rescue(writer)
+    assert strange.read_bytes() == b"somebody's"
+    if not taken:
+        with pytest.raises(NotReplaced, match="found 10 bytes"):
+            open_store(spec(segment_name))
+    strange.unlink()
+    successor, opening = open_store(spec(segment_name))
+    with successor, ringbuf.attach(segment_name) as store:
+        assert (opening.how, opening.kept) == ("adopted", 1)
+        assert store["a"].last()["close"] == 1010.0
+
+
+def test_without_room_for_a_second_link_a_store_is_adopted_all_the_same(
+    segment_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(create(spec(segment_name))).close()
+    segment.keep_path(segment_name).unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no inode")
+
+    with monkeypatch.context() as changed:
+        changed.setattr(os, "link", full)
+        successor, opening = open_store(spec(segment_name))
+        assert opening.how == "adopted"
+        with pytest.raises(ringbuf.NoSpace):
+            segment.keep_names(segment.path_of(segment_name), f"{segment_name}.other")
+    with successor:
+        successor.restore_name()
+        assert segment.keep_path(segment_name).exists()
 
 
 def test_a_private_store_has_no_names_to_lose() -> None:
