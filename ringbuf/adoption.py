@@ -218,10 +218,10 @@ def _look(path: Path, name: str) -> _Found | None:
 
 
 @contextlib.contextmanager
-def _mapped(found: _Found) -> Iterator[tuple[int, mmap.mmap]]:
+def _mapped(found: _Found) -> Iterator[mmap.mmap]:
     descriptor = os.open(found.path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        yield descriptor, segment.map_writable(descriptor, found.header.size)
+        yield segment.map_writable(descriptor, found.header.size)
     finally:
         os.close(descriptor)
 
@@ -236,15 +236,17 @@ def _with_rows(writer: Writer) -> int:
 def _adopt(
     found: _Found, spec: StoreSpec, mode: int, status: int, mender: Mender | None
 ) -> tuple[Writer, Opening]:
-    with _mapped(found) as (descriptor, memory):
+    with _mapped(found) as memory:
         geometry = Geometry.found(found.header)
         _mark(Writer(spec, geometry, memory), status)
         writer = Writer(spec, geometry, memory, segment.take(found.path, spec.name))
         try:
+            # By its path: where it is another user's, the error names it. Before anything is said.
+            if writer.mode != mode:
+                found.path.chmod(mode)
             writer.begin_life()
             _unsettle(writer)
             repaired = repair(writer, mender)
-            os.fchmod(descriptor, mode)
             segment.keep_names(found.path, spec.name)
         except BaseException:
             writer.disown()
@@ -296,7 +298,7 @@ def _build(
             with contextlib.ExitStack() as stack:
                 old: Writer | None = None
                 if found is not None:
-                    _, before = stack.enter_context(_mapped(found))
+                    before = stack.enter_context(_mapped(found))
                     old = Writer(found.spec, Geometry.found(found.header), before)
                     if found.is_of(spec):
                         repaired = 0 if held is not None else repair(old, mender)

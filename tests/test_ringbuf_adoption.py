@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -550,6 +551,25 @@ def test_who_dies_before_it_tells_the_time_leaves_a_store_that_is_adopted(
     writer, opening = open_store(spec(segment_name))
     writer.close()
     assert opening.how == "adopted"
+
+
+def test_a_store_whose_mode_is_not_ours_to_change_is_left_as_it_was(
+    segment_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's, with a mode that lets us write."""
+    filled(create(spec(segment_name), mode=0o666)).close()
+
+    def refuse(path: Path, mode: int) -> None:
+        raise PermissionError(errno.EPERM, f"{mode:o} is not yours to give", str(path))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(PermissionError) as told:
+        open_store(spec(segment_name), mode=0o600)
+    assert told.value.filename.startswith(str(SHARED_MEMORY / segment_name))
+    with ringbuf.attach(segment_name) as store:
+        assert store.life == "stopped"
+    successor, _ = open_store(spec(segment_name), mode=0o666)
+    successor.close()
 
 
 def test_who_read_before_a_death_that_moved_the_run_s_start_looks_again_after_it(
