@@ -24,7 +24,7 @@ __all__ = ["Listed", "clean", "doctor", "found", "inspect", "listing"]
 
 _LEFT_OVERS = (".keep", ".lock", "~new", "~link")
 _REMOVE = "python -m monitor store clean"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
 @dataclass(frozen=True)
@@ -172,9 +172,9 @@ def _segments() -> Iterator[Path]:
     for path in segment.DIRECTORY.iterdir():
         name = path.name
         if name.endswith(".keep"):
-            # Its public name is gone: the store is still there, for its writer to put back.
+            # Its public name is gone, or somebody's: the store is still there, to be put back.
             public = path.with_name(name.removesuffix(".keep"))
-            if not public.exists() and _NAME.fullmatch(public.name) and _is_ours(path):
+            if not _is_ours(public) and _NAME.fullmatch(public.name) and _is_ours(path):
                 yield public
         elif _NAME.fullmatch(name) and not name.endswith(_LEFT_OVERS) and _is_ours(path):
             yield path
@@ -196,7 +196,8 @@ def _is_ours(path: Path) -> bool:
 def _listed(name: str) -> Listed:
     try:
         with ringbuf.attach(name) as store:
-            software = str(store.document["software"])
+            # A damaged document may hold what no terminal can show.
+            software = store.document["software"].encode(errors="backslashreplace").decode()
             mib = store.header.size / 2**20
             writer = store.header.writer_pid
             return Listed(name, store.condition, writer, mib, len(store), software)

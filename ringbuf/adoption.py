@@ -194,8 +194,8 @@ def _look(path: Path, name: str) -> _Found | None:
         inode = os.fstat(descriptor).st_ino
         if wrong := ahead_of_its_clock(header, live):
             raise NotAStore(name, *wrong)
-        with segment.map_readonly(descriptor, header.size) as memory:
-            outline = check_outline(memory, name)
+        # Not closed here: whatever is raised may hold views of it.
+        outline = check_outline(segment.map_readonly(descriptor, header.size), name)
     finally:
         os.close(descriptor)
     held, odd = divmod(header.record_stride, header.column_stride)

@@ -66,6 +66,9 @@ class Attachment:
         for key, kind in _DOCUMENT.items():
             if not isinstance(self.document[key], kind):
                 raise TypeError(f"{key} of the document: {self.document[key]!r}")
+        for key in ("counters", "statuses"):
+            if not all(isinstance(name, str) for name in self.document[key]):
+                raise TypeError(f"{key} of the document: {self.document[key]!r}")
 
     def _read_columns(self) -> None:
         header = self.header
@@ -74,8 +77,9 @@ class Attachment:
         data = np.ndarray(shape, np.int64, self.memory, header.data_offset, strides)
         table = self._table(layout.COLUMN_DTYPE, "columns")
         kinds = {bytes(row["name"]).decode(): bytes(row["kind"]).decode() for row in table}
-        if list(kinds) != [column["name"] for column in self.document["columns"]]:
-            raise ValueError(f"columns {list(kinds)}, others in the document")
+        said = {column["name"]: column["kind"] for column in self.document["columns"]}
+        if list(kinds.items()) != list(said.items()):
+            raise ValueError(f"columns {kinds}, {said} in the document")
         self.data = data
         self.blocks = {
             name: data[:, k].view(layout.KINDS[kind])
@@ -101,6 +105,9 @@ class Attachment:
     def _read_series(self) -> None:
         table = self._table(layout.SERIES_DTYPE, "series")
         self.series = [(bytes(row["name"]).decode(), bytes(row["alias"]).decode()) for row in table]
+        said = [(entry["name"], entry["alias"]) for entry in self.document["series"]]
+        if self.series != said:
+            raise ValueError(f"series {self.series}, {said} in the document")
 
     def _table(self, dtype: np.dtype[np.void], section: str) -> npt.NDArray[np.void]:
         header = self.header

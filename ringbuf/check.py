@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,9 @@ AHEAD_MS = 86_400_000
 """How far the grid may be ahead of the writer's clock as last told: both are told by one thread."""
 
 _WORD = layout.WORD
+_COLUMN: Final = layout.COLUMN_DTYPE.names or ()
+_NO_TIME: Final = 2**62
+"""Milliseconds that no bar begins at: numpy would wrap round."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def _header(header: Header, view: memoryview) -> Iterator[Problem]:
     live = np.frombuffer(view, layout.HEADER_DTYPE, 1)[0]
     if not 0 <= live["state"] < len(layout.STATES):
         yield Problem("header", f"state {live['state']}, expected one of {layout.STATES}")
-    if live["grid"] < -1:
+    if not -1 <= live["grid"] < _NO_TIME // header.interval_ms:
         yield Problem("header", f"grid {live['grid']}, expected a bar or -1")
     if wrong := ahead_of_its_clock(header, live):
         yield Problem("header", "{}, expected {}".format(*wrong))
@@ -151,13 +154,13 @@ def _document(document: Any, header: Header, view: memoryview) -> Iterator[Probl
             _table(view, layout.SERIES_DTYPE, header, "series"),
         ),
         "columns": (
-            [tuple(entry.values()) for entry in document["columns"]],
+            [tuple(entry[key] for key in _COLUMN) for entry in document["columns"]],
             _table(view, layout.COLUMN_DTYPE, header, "columns"),
         ),
     }
     for what, (document_says, header_says) in said.items():
         if document_says != header_says:
-            yield Problem("document", f"{what} {document_says}, the segment has {header_says}")
+            yield Problem("document", f"{what} {document_says!r}, the segment has {header_says!r}")
 
 
 def _table(

@@ -52,7 +52,7 @@ __all__ = [
 
 DAMAGES = (
     *(AttributeError, IndexError, KeyError, OverflowError),
-    *(RecursionError, TypeError, ValueError),
+    *(RecursionError, SyntaxError, TypeError, ValueError),
 )
 """What a document or a table that was overwritten may raise while it is read."""
 

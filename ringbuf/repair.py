@@ -93,6 +93,8 @@ class _Series:
         """True if readers can see a difference."""
         counters = [WORD[word] for word in _COUNTERS]
         self.control[counters] = np.maximum(self.control[counters], 0)
+        if not 0 <= self._word("status") < max(1, len(self.writer.spec.statuses)):
+            self.control[WORD["status"]] = 0
         start, newest = self._word("start"), self._word("newest")
         odd = self._word("sequence") & 1
         if odd and self.mender is not None and self.mender.settle(self.writer, self.position):

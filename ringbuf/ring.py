@@ -239,7 +239,10 @@ class Ring:
     def status(self) -> str:
         """What the service says of this series; ``stopped`` or ``down`` when it is gone."""
         life = self._attachment.life
-        return self._attachment.statuses[self._word("status")] if life == "running" else life
+        if life != "running":
+            return life
+        number, statuses = self._word("status"), self._attachment.statuses
+        return statuses[number] if 0 <= number < len(statuses) else f"unknown ({number})"
 
     @property
     def revision(self) -> int:

@@ -66,6 +66,11 @@ PATIENCE_S = 10.0
 """How long the names may be somebody else's: making the largest store takes a part of it."""
 _PAUSE_S = 0.01
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+_NO_FILE = {
+    errno.ELOOP: "a link to itself",
+    errno.ENOTDIR: "a link through what is no folder",
+    errno.ENXIO: "a socket",
+}
 _FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
 
 
@@ -113,9 +118,9 @@ def open_to_look(path: Path, name: str) -> int:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        if error.errno != errno.ELOOP:
+        if error.errno not in _NO_FILE:
             raise
-        raise NotAStore(name, "a link to itself", "a regular file") from None
+        raise NotAStore(name, _NO_FILE[error.errno], "a regular file") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NotAStore(name, "a folder, a FIFO or a device", "a regular file")
@@ -153,10 +158,7 @@ def reserve(name: str, size: int) -> tuple[int, Path]:
     """
     # Whoever died here left the same file: its name is used again.
     temporary = aside_path(name)
-    try:
-        temporary.unlink(missing_ok=True)
-    except IsADirectoryError:
-        raise NotAStore(temporary.name, "a folder", "nothing: remove it") from None
+    _make_way(temporary)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     descriptor = _made(temporary, flags, name, size)
     try:
@@ -175,6 +177,14 @@ def reserve(name: str, size: int) -> tuple[int, Path]:
         temporary.unlink(missing_ok=True)
         raise
     return descriptor, temporary
+
+
+def _make_way(path: Path) -> None:
+    """Remove what a death has left under one of the names that we alone use."""
+    try:
+        path.unlink(missing_ok=True)
+    except IsADirectoryError:
+        raise NotAStore(path.name, "a folder", "nothing: remove it") from None
 
 
 @contextlib.contextmanager
@@ -324,7 +334,7 @@ def keep_names(path: Path, name: str) -> None:
 def _lead(name_path: Path, path: Path, name: str) -> None:
     """Let `name_path` lead to where `path` does; whatever had it before loses it."""
     link = path_of(name).with_name(f"{name}~link")
-    link.unlink(missing_ok=True)
+    _make_way(link)
     try:
         os.link(path, link)
     except OSError as error:

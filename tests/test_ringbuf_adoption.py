@@ -249,6 +249,16 @@ def _said(path: Path) -> None:
     _overwrite(path, at, b'"stride": 8  ')
 
 
+def _expression(path: Path) -> None:
+    """The text of a dtype is looked at as Python."""
+    at = path.read_bytes().index(b'"(136,)<f8"')
+    _overwrite(path, at, b'"(,   )<f8"')
+
+
+def _grid(path: Path) -> None:
+    _overwrite(path, layout.offset("grid"), (2**63 - 1).to_bytes(8, "little"))
+
+
 def _truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 4096)
 
@@ -270,6 +280,8 @@ def _foreign(path: Path) -> None:
         (_interval, "interval_ms 60000, the segment has 60001"),
         (_table, "series"),
         (_said, "control stride 8, the segment has 256"),
+        (_expression, "SyntaxError"),
+        (_grid, "expected a bar or -1"),
     ],
 )
 def test_what_is_not_a_whole_store_of_ours_is_refused_and_left_as_it_is(
@@ -384,6 +396,14 @@ def sound(writer: Writer) -> bool:
     from ringbuf.check import check
 
     return check(writer.memory) == []
+
+
+def test_a_status_that_there_is_not_is_put_right_in_a_series_without_rows() -> None:
+    writer = filled(in_memory(spec("x")))
+    writer.controls[1, WORD["status"]] = 1_000
+    assert not sound(writer)
+    repair(writer)
+    assert sound(writer)
 
 
 def test_a_store_at_rest_needs_no_repair_and_is_not_touched() -> None:

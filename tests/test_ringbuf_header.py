@@ -20,9 +20,15 @@ from ringbuf.spec import Column, Series, StoreSpec
 from ringbuf.writer import in_memory
 
 SPEC = StoreSpec(
-    "header", (Series("a"), Series("b")), (Column("time", "M"), Column("x")), 5, 60_000
+    "header",
+    (Series("a"), Series("b")),
+    (Column("time", "M"), Column("x")),
+    5,
+    60_000,
+    counters=("frames",),
 )
 WHOLE = bytes(in_memory(SPEC).memory)
+KIND_AT = dict(layout.COLUMN_DTYPE.fields or {})["kind"][1]
 FIELDS: dict[str, Any] = dict(layout.HEADER_DTYPE.fields or {})
 NUMBERS = ["size", "capacity", "history", "interval_ms"] + [
     name for name in FIELDS if name.endswith(("_offset", "_size", "_stride", "columns", "series"))
@@ -130,7 +136,28 @@ def broken_name(raw: bytearray) -> None:
     raw[parse(WHOLE).series_offset] = 0xFF
 
 
-@pytest.mark.parametrize("damage", [broken_document, broken_kind, broken_name])
+def other_kind(raw: bytearray) -> None:
+    """Of an int64 column where the document says float64."""
+    header = parse(WHOLE)
+    place = header.columns_offset + header.columns_stride + KIND_AT
+    assert raw[place] == ord("f")
+    raw[place] = ord("i")
+
+
+def other_name(raw: bytearray) -> None:
+    raw[parse(WHOLE).series_offset] = ord("z")
+
+
+def no_counter(raw: bytearray) -> None:
+    """Of a list where a text should be."""
+    at = raw.index(b'"counters": ["') + len('"counters": [')
+    end = raw.index(b'"', at + 1)
+    raw[at : end + 1] = b"[" + b" " * (end - at - 1) + b"]"
+
+
+@pytest.mark.parametrize(
+    "damage", [broken_document, broken_kind, broken_name, other_kind, other_name, no_counter]
+)
 def test_damaged_tables_are_refused_by_attach(
     damage: Callable[[bytearray], None], segment_name: str
 ) -> None:

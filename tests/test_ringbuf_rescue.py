@@ -249,6 +249,17 @@ def test_where_a_file_has_one_of_the_names_the_copy_gets_the_other(
         assert store["a"].last()["close"] == 1010.0
 
 
+def test_a_folder_in_the_way_of_a_link_is_told(segment_name: str) -> None:
+    filled(create(spec(segment_name))).close()
+    segment.path_of(segment_name).unlink()
+    folder = segment.path_of(segment_name).with_name(f"{segment_name}~link")
+    folder.mkdir()
+    with pytest.raises(ringbuf.NotAStore, match="found a folder, expected nothing: remove it"):
+        open_store(spec(segment_name))
+    folder.rmdir()
+    open_store(spec(segment_name))[0].close()
+
+
 def test_without_room_for_a_second_link_a_store_is_adopted_all_the_same(
     segment_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,6 +116,8 @@ def test_what_a_later_minor_adds_does_not_disturb_a_reader(newer: str) -> None:
         assert store.health()["markets"]["btcusd_perp"]["rows"] == 3
         assert store.wait(0) is False
         assert store["BTC"].wait(0) is False
+        # Its sizes are of today in its document; its new keys are nothing to complain about.
+        assert not [each for each in store.check() if each.what.startswith(("columns", "series"))]
 
 
 def test_a_new_column_of_a_later_minor_is_one_like_the_others(segment_name: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -118,7 +120,16 @@ def test_the_list_has_a_store_whose_name_was_unlinked(call: Call, writer: Writer
     assert [writer.spec.name, "unlinked"] in [line.split()[:2] for line in lines]
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+def _through_a_file(path: Path) -> None:
+    path.symlink_to(Path(__file__) / "x")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, _socket, _through_a_file])
 def test_what_is_no_file_holds_nobody_up_and_is_refused_in_a_line(
     call: Call, segment_name: str, make: Callable[[Path], None]
 ) -> None:
@@ -129,12 +140,46 @@ def test_what_is_no_file_holds_nobody_up_and_is_refused_in_a_line(
         for verb in ("inspect", "doctor", "clean"):
             code, out, err = call(verb, segment_name)
             assert code
-            assert "found a folder, a FIFO or a device" in out + err
+            assert re.search("found a (folder, a FIFO or a device|socket|link)", out + err)
             assert len((out + err).splitlines()) == 1
         with pytest.raises(NotAStore):
             open_store(StoreSpec(segment_name, (Series("a"),), (Column("time", "M"),), 5, 60_000))
     finally:
         path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_one_odd_file_hides_no_other_from_the_list(call: Call, writer: Writer) -> None:
+    name = writer.spec.name
+    long = SHARED_MEMORY / f"{name}.{'a' * 200}"
+    long.write_bytes(bytes(writer.memory))
+    memory = bytearray(writer.memory)
+    at = memory.index(b'"tests 1"')
+    memory[at : at + 9] = b'"\\ud800x"'
+    (SHARED_MEMORY / f"{name}.odd").write_bytes(memory)
+    code, out, err = call("ls")
+    assert (code, err) == (0, "")
+    lines = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    assert lines[name][0] == "live"
+    assert lines[f"{name}.odd"][-1] == "\\ud800x"
+    assert long.name not in lines
+
+
+def test_the_list_has_a_store_whose_name_is_somebody_s(call: Call, writer: Writer) -> None:
+    path = segment.path_of(writer.spec.name)
+    path.unlink()
+    path.write_bytes(b"somebody's")
+    out = call("ls")[1]
+    path.unlink()
+    assert [writer.spec.name, "refused"] in [line.split()[:2] for line in out.splitlines()]
+
+
+def test_a_status_that_there_is_not_is_shown_as_such(call: Call, writer: Writer) -> None:
+    for number in (1_000, -1):
+        writer.controls[0, WORD["status"]] = number
+        assert call("ls")[0] == call("inspect")[0] == 0
+        with ringbuf.attach(writer.spec.name) as store:
+            assert store["BTC"].status == f"unknown ({number})"
+            assert store.health()["markets"]["btcusd_perp"]["status"] == f"unknown ({number})"
 
 
 def test_no_stores_are_said_to_be_none() -> None:
